@@ -1,0 +1,1 @@
+"""The Avro codec and the schema lineage of every data type."""

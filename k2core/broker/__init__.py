@@ -1,0 +1,1 @@
+"""The log: partitioning, topics of data types, and the embedded broker on SQLite."""

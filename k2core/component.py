@@ -1,0 +1,59 @@
+"""`Component`, the descriptor that hooks return, and `Context`, all that a factory is given."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from k2core.clock import Clock
+from k2core.telemetry.metrics import Metrics
+
+T = TypeVar("T")
+
+
+class Settings(BaseModel):
+    """Base of every component's settings: frozen, unknown keys are errors. `{"path": true}` in a field's
+    `json_schema_extra` marks a path that is relative to the settings file's folder.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a factory may use; nothing else of k2 is in reach.
+
+    Args:
+        clock: The time.
+        logger: Named for the component.
+        metrics: Counters and gauges.
+        instance: Name of the settings table, as `lake` in `[sinks.lake]`.
+    """
+
+    clock: Clock
+    logger: logging.Logger
+    metrics: Metrics
+    instance: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Component(Generic[T]):
+    """Describes one thing that a plugin offers.
+
+    Args:
+        name: Lower case, unique within its kind: what `use = "…"` names.
+        summary: One line for `k2 plugins`.
+        settings: Its settings model, a `Settings`.
+        factory: Makes it from settings and context. Heavy imports belong in here. Does no I/O.
+        capabilities: Declared facts: `ConnectorFacts` for connectors; None where a kind has none.
+    """
+
+    name: str
+    summary: str
+    settings: type[Settings]
+    factory: Callable[[Any, Context], T]
+    capabilities: Any = None

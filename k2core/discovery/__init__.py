@@ -1,0 +1,1 @@
+"""Finds plugins and keeps what they offer, with provenance."""

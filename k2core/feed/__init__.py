@@ -1,0 +1,1 @@
+"""The WebSocket driver that runs a feed, and its REST client."""

@@ -1,0 +1,1 @@
+"""Feed to log: frames, normalizers, the producer, and exact accounting."""

@@ -1,0 +1,141 @@
+"""`Sink` and `SinkTable`: where rows are kept, with the log's offsets in the same atomic commit."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from k2core.interfaces.broker import Offsets, Partition
+    from k2core.interfaces.dedup import StoredIdentities
+    from k2core.records.data_type import DataType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What a table says of itself at its newest snapshot.
+
+    Args:
+        snapshot_id: None while nothing was ever committed.
+        offsets: Next offset per partition whose records the table (or a dead letter) accounts for.
+        topic_ids: Id of every topic that ever fed the table, as the log had it.
+    """
+
+    snapshot_id: int | None
+    offsets: Offsets
+    topic_ids: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """Proof of having taken partitions over; every commit is conditioned on it.
+
+    Args:
+        token: Unique for this taking-over.
+        partitions: What is owned.
+    """
+
+    token: str
+    partitions: frozenset[Partition]
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """Files that are written and durable but in no snapshot yet; `files` is the sink's own."""
+
+    rows: int
+    bytes: int
+    files: Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaintenanceReport:
+    """What maintenance did, or with `dry_run` would do: counts and bytes by name, as `files_compacted`."""
+
+    dry_run: bool
+    counts: Mapping[str, int]
+
+
+class SinkTable(ABC):
+    """One table, of one data type. Synchronous; one thread at a time, except `maintain`, which may run beside."""
+
+    @abstractmethod
+    def head(self) -> Head:
+        """Read the newest snapshot of `main` and the offsets in it.
+
+        Raises:
+            SinkError: The table cannot be read, or a foreign append hides the offsets.
+        """
+
+    @abstractmethod
+    def take_over(self, partitions: frozenset[Partition], topic_ids: Mapping[str, str], owner: str) -> Ownership:
+        """Become the owner of partitions at once, without waiting for whoever had them.
+
+        Args:
+            partitions: What to own.
+            topic_ids: The topics' ids as the log has them.
+            owner: Who is taking over, for the message that the fenced one prints (host, pid).
+        """
+
+    @abstractmethod
+    def stage(self, rows: pa.Table) -> Staged:
+        """Write rows (`DataType.table_schema`) to files and make them durable; nothing is visible yet."""
+
+    @abstractmethod
+    def commit(self, staged: Staged, owned: Ownership, expect: Offsets, offsets: Offsets) -> Head:
+        """Make staged rows and the new offsets visible in one atomic step.
+
+        Args:
+            staged: From `stage`; may hold no rows.
+            owned: From `take_over`.
+            expect: The owned partitions' next offsets, as the table must have them.
+            offsets: The owned partitions' next offsets after the commit; others keep theirs.
+
+        Raises:
+            FencedError: Someone else's token stands on some of the partitions; nothing landed.
+            CommitConflictError: The token is ours but offsets are not `expect`; nothing landed: restart from the head.
+            CommitUnknownError: The outcome could not be learned; look at the head.
+        """
+
+    @abstractmethod
+    def discard(self, staged: Staged) -> None:
+        """Delete staged files whose commit was refused."""
+
+    @abstractmethod
+    def stored(self) -> StoredIdentities:
+        """Look-ups of identities at the head as of each call."""
+
+    @abstractmethod
+    def maintain(self, *, dry_run: bool = False) -> MaintenanceReport:
+        """Compact, expire, delete what is unreachable. Never changes what a query answers."""
+
+    def close(self) -> None:
+        """Release what is held."""
+
+
+class Sink(ABC):
+    """A place that keeps tables."""
+
+    @abstractmethod
+    def table(self, data_type: DataType) -> SinkTable:
+        """Open the table of a data type, creating it where it is missing.
+
+        Raises:
+            SinkError: It cannot be opened, or its columns do not fit.
+        """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release what is held."""

@@ -1,0 +1,1 @@
+"""Pin, tail, merge: answers over table and log in one."""

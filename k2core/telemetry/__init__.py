@@ -1,0 +1,1 @@
+"""Metrics, logging and the status files through which processes see each other."""

@@ -1,0 +1,75 @@
+"""Status files: how the processes of one machine see each other. Each publishes `run/NAME.json`, replaced atomically.
+
+A status says who wrote it (pid), when (`at_ms`), what state it is in, and its metric values. A file that is not renewed
+means that its process is wedged or gone: `k2 up` and `/readyz` read that.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from k2core.clock import Clock
+from k2core.telemetry.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One process's word about itself.
+
+    Args:
+        name: `ingest`, `write`, `serve`.
+        pid: Its process id.
+        at_ms: When it said so, Unix ms.
+        state: `starting`, `running`, `draining`, `stopped`, `failed`.
+        detail: One line for people: why it is in that state.
+        values: Metric values: [name, [[label, value] …], number].
+        facts: Whatever else others need to know.
+    """
+
+    name: str
+    pid: int
+    at_ms: int
+    state: str
+    detail: str = ""
+    values: list[tuple[str, list[tuple[str, str]], float]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def value(self, name: str, **labels: str) -> float:
+        """Sum of the metric's values whose labels match."""
+        want = set(labels.items())
+        return sum(v for n, ls, v in self.values if n == name and want <= {(k, w) for k, w in ls})
+
+
+class StatusFile:
+    """Publishes one process's status."""
+
+    def __init__(self, folder: pathlib.Path, name: str, clock: Clock, metrics: Metrics) -> None:
+        self._path = folder / f"{name}.json"
+        self._name, self._clock, self._metrics = name, clock, metrics
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def publish(self, state: str, detail: str = "", facts: Mapping[str, Any] | None = None) -> None:
+        """Replace the file. Readers see the old one or the new one, whole."""
+        values = [(n, list(ls), v) for n, ls, v in self._metrics.snapshot()]
+        status = Status(self._name, os.getpid(), self._clock.now_ms(), state, detail, values, dict(facts or {}))
+        fresh = self._path.with_suffix(f".{os.getpid()}.tmp")
+        fresh.write_bytes(msgspec.json.encode(status))
+        fresh.replace(self._path)
+
+
+def read_statuses(folder: pathlib.Path) -> dict[str, Status]:
+    """Every status in a folder, by name; a file that cannot be read is left out."""
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            status = msgspec.json.decode(path.read_bytes(), type=Status)
+        except (OSError, msgspec.MsgspecError):
+            continue
+        found[status.name] = status
+    return found

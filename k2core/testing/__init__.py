@@ -1,0 +1,1 @@
+"""What plugin authors test with: a scripted local exchange, an oracle."""

@@ -1,0 +1,1 @@
+"""Log to table, exactly once."""

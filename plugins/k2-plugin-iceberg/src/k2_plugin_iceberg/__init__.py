@@ -1,0 +1,1 @@
+"""Iceberg for k2: sink and query source."""
