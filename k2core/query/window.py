@@ -1,0 +1,163 @@
+"""`Window`: which records of the log are first copies, as the writer decides it, without asking the writer's store.
+
+A copy is a duplicate only of a copy at a *lower position*. The window maps an identity to its first position, so a
+record that is read again (a hole, a restart) gets the same answer as the first time. It forgets an identity only below
+the offsets of a snapshot that was seen; from then on the mark sends such ids to the table, which counts only rows
+below the record's own position.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from k2core.interfaces.broker import Offsets, Partition
+from k2core.interfaces.dedup import StoredIdentities
+from k2core.interfaces.identities import IdentityBatch, Stream
+from k2core.query.held import NEVER, Held
+
+Lookup = Callable[[IdentityBatch], npt.NDArray[np.bool_]]
+SPANS = 8
+"""A window forgets in steps of an eighth of its length."""
+
+
+class Window:
+    """Identities of one data type, over all partitions that a tail follows. One thread at a time.
+
+    Args:
+        length_us: Identities appended longer ago may be forgotten, once committed.
+    """
+
+    def __init__(self, length_us: int) -> None:
+        self._length, self._span = length_us, max(1, length_us // SPANS)
+        self._held: dict[Partition, dict[tuple[Stream, str], Held]] = {}
+        self._marks: dict[Partition, dict[Stream, int]] = {}
+
+    def __len__(self) -> int:
+        return sum(len(h) for streams in self._held.values() for h in streams.values())
+
+    def warm(self, partition: Partition, stored: StoredIdentities, now_us: int) -> None:
+        """Hold what the table has of the window, and the marks of everything older, for one partition."""
+        since = now_us - self._length
+        self._marks[partition] = dict(stored.marks(partition, since))
+        for batch in stored.load(partition, since):
+            order = np.argsort(batch.offsets, kind="stable")
+            for group in _groups(batch):
+                at = group.at[np.argsort(batch.offsets[group.at], kind="stable")] if len(order) else group.at
+                self._hold(batch, group.stream, group.space, at, group.keys_of(at))
+
+    def first_copies(self, batch: IdentityBatch, lookup: Lookup, *, learn: bool = True) -> npt.NDArray[np.bool_]:
+        """Which records (bool[n]) are the first copy of their identity.
+
+        Args:
+            batch: Records of one partition, offsets rising.
+            lookup: Which identities the table holds below the batch's own offsets.
+            learn: Whether to hold the new ones; False where a hole is read again.
+        """
+        fresh = np.ones(len(batch), bool)
+        unsure = np.zeros(len(batch), bool)
+        groups = list(_groups(batch))
+        for group in groups:
+            known = np.minimum(self._first(batch.partition, group), _first_here(group.keys, batch.offsets[group.at]))
+            new = known >= batch.offsets[group.at]
+            fresh[group.at] = new
+            unsure[group.at] = new & (known == batch.offsets[group.at]) & self._doubt(batch, group)
+        if unsure.any():
+            fresh[unsure] = ~lookup(batch.where(unsure))
+        if learn:
+            for group in groups:
+                at = group.at[fresh[group.at]]
+                if len(at):
+                    self._hold(batch, group.stream, group.space, at, group.keys_of(at))
+        return fresh
+
+    def forget(self, now_us: int, below: Offsets) -> None:
+        """Forget what left the window before `now_us`, only below the offsets `below` of a snapshot that was seen."""
+        for partition, streams in self._held.items():
+            marks = self._marks.setdefault(partition, {})
+            for (stream, space), held in list(streams.items()):
+                mark = held.forget(now_us - self._length, below.get(partition, 0))
+                if mark >= 0:
+                    marks[stream] = max(mark, marks.get(stream, -1))
+                if not len(held):
+                    del streams[stream, space]
+
+    def _first(self, partition: Partition, group: _Group) -> npt.NDArray[np.int64]:
+        held = self._held.get(partition, {}).get((group.stream, group.space))
+        return held.first(group.keys) if held is not None else np.full(len(group.keys), NEVER, np.int64)
+
+    def _doubt(self, batch: IdentityBatch, group: _Group) -> npt.NDArray[np.bool_]:
+        """Which ids, when they are not held, may be in the table all the same."""
+        held = self._held.get(batch.partition, {}).get((group.stream, group.space))
+        missing = np.ones(len(group.at), bool) if held is None else held.first(group.keys) == NEVER
+        if batch.kind == "opaque":
+            if batch.event_time == "received":
+                return missing
+            marks = batch.order_ms[group.at]
+        elif group.space == "int64":
+            marks = group.keys
+        else:
+            return missing  # a text among numbers has no place in their order: only the table can tell
+        return missing & (marks <= self._marks.get(batch.partition, {}).get(group.stream, -1))
+
+    def _hold(self, batch: IdentityBatch, stream: Stream, space: str, at: Any, keys: Any) -> None:
+        streams = self._held.setdefault(batch.partition, {})
+        held = streams.get((stream, space))
+        if held is None:
+            held = streams[stream, space] = Held(space, self._span)
+        by_id = batch.kind != "opaque" and space == "int64"
+        mark = int(keys.max() if by_id else batch.order_ms[at].max())
+        held.add(keys, batch.offsets[at], batch.timestamps_us[at], mark)
+
+
+class _Group:
+    """Records of one stream within a batch: their places `at`, and their ids as keys of one space."""
+
+    def __init__(self, stream: Stream, space: str, at: npt.NDArray[np.intp], keys: npt.NDArray[Any]) -> None:
+        self.stream, self.space, self.at, self.keys = stream, space, at, keys
+
+    def keys_of(self, at: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+        """Keys of some of `self.at`."""
+        place = np.argsort(self.at, kind="stable")
+        found: npt.NDArray[Any] = self.keys[place[np.searchsorted(self.at[place], at)]]
+        return found
+
+
+def _groups(batch: IdentityBatch) -> Iterator[_Group]:
+    if not len(batch):
+        return
+    order = np.argsort(batch.stream, kind="stable")
+    cuts = np.flatnonzero(np.diff(batch.stream[order])) + 1
+    for at in np.split(order, cuts):
+        stream = batch.streams[int(batch.stream[at[0]])]
+        if batch.ids.dtype.kind == "i":
+            yield _Group(stream, "int64", at, batch.ids[at])
+            continue
+        texts = batch.ids[at]
+        number = np.fromiter((_canonical(t) for t in texts), bool, len(texts))
+        if number.any():
+            yield _Group(stream, "int64", at[number], np.array([int(t) for t in texts[number]], np.int64))
+        if not number.all():
+            yield _Group(stream, "S16", at[~number], np.array([_hash(t) for t in texts[~number]], "S16"))
+
+
+def _first_here(keys: npt.NDArray[Any], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Offset of the first copy within the batch."""
+    if len(keys) == 1 or (keys[1:] > keys[:-1]).all():
+        return offsets
+    _, first, back = np.unique(keys, return_index=True, return_inverse=True)
+    found: npt.NDArray[np.int64] = offsets[first][back]
+    return found
+
+
+def _canonical(text: str) -> bool:
+    """Whether an id is what an int64 batch would hold as a number."""
+    return text.isascii() and text.isdigit() and (text[0] != "0" or text == "0") and int(text) < 2**63
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
