@@ -61,7 +61,7 @@ def k2_data_types() -> Iterable[DataType]:  # type: ignore[empty-body]
 
 @hookspec
 def k2_commands() -> Iterable[click.Command]:  # type: ignore[empty-body]
-    """Further subcommands of `k2`; `LazyCommand` defers their imports."""
+    """Further subcommands of `k2`; what their bodies need is imported in their bodies."""
 
 
 @hookspec

@@ -109,7 +109,7 @@ def _type_error(kind: str, thing: Any) -> str:
     return f"a {kind} must be a {_wanted(kind)}, not {type(thing).__name__}"
 
 
-def _component_error(kind: str, component: Component[Any]) -> str:
+def _component_error(kind: str, component: Any) -> str:
     if not (inspect.isclass(component.settings) and issubclass(component.settings, Settings)):
         return "its settings must be a subclass of k2core.plugin.Settings"
     if not callable(component.factory):

@@ -44,15 +44,20 @@ class Held:
         self._times = [NEVER, -1]
         self._last_offset = self._mark = -1
         self._runs: list[_Run] = []
-        self._largest: Any = None
+        self._largest: int | None = None
 
     def __len__(self) -> int:
         return len(self._recent) + sum(len(r.keys) for r in self._runs)
 
+    @property
+    def largest(self) -> int:
+        """The largest number ever held, -1 where none was."""
+        return -1 if self._largest is None else self._largest
+
     def first(self, keys: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """Offset of each id's first copy (int64[n]), `NEVER` where it is not held."""
         found = np.full(len(keys), NEVER, np.int64)
-        if self._largest is None or keys.min() > self._largest:
+        if self._largest is None or (self._dtype.kind == "i" and keys.min() > self._largest):
             return found
         if self._recent:
             recent = self._recent
@@ -66,18 +71,19 @@ class Held:
     def add(
         self, keys: npt.NDArray[Any], offsets: npt.NDArray[np.int64], times_us: npt.NDArray[np.int64], mark: int
     ) -> None:
-        """Hold ids that are not held yet; `mark` is the largest mark key among them."""
+        """Hold ids that are not held yet, offsets rising; `mark` is the largest mark key among them."""
+        largest = int(keys.max()) if self._dtype.kind == "i" else 0
+        self._largest = largest if self._largest is None else max(self._largest, largest)
         if len(keys) >= RECENT:
             self._seal()
-            return self._keep(keys, offsets, times_us, mark)
-        largest = keys.max() if self._dtype.kind == "i" else b"\xff" * 16
-        self._largest = largest if self._largest is None else max(self._largest, largest)
+            times = int(times_us[0]), int(times_us[-1])
+            self._append(_sorted(keys, offsets, *times, int(offsets[-1]), mark))
+            return
         self._recent.update(zip(keys.tolist(), offsets.tolist(), strict=True))
         self._times = [min(self._times[0], int(times_us[0])), max(self._times[1], int(times_us[-1]))]
         self._last_offset, self._mark = max(self._last_offset, int(offsets[-1])), max(self._mark, mark)
         if len(self._recent) >= RECENT or self._times[1] - self._times[0] > self._span:
             self._seal()
-        return None
 
     def forget(self, before_us: int, below: int) -> int:
         """Drop runs whose ids were all appended before `before_us` and at offsets below `below`.
@@ -88,8 +94,7 @@ class Held:
         if self._recent and self._times[1] < before_us and self._last_offset < below:
             self._seal()
         gone = [r for r in self._runs if r.last_us < before_us and r.last_offset < below]
-        if gone:
-            self._runs = [r for r in self._runs if r not in gone] if len(gone) < len(self._runs) else []
+        self._runs = [r for r in self._runs if r.last_us >= before_us or r.last_offset >= below]
         return max((r.mark for r in gone), default=-1)
 
     def _seal(self) -> None:
@@ -97,40 +102,34 @@ class Held:
             return
         keys = np.array(list(self._recent), self._dtype)
         offsets = np.fromiter(self._recent.values(), np.int64, len(keys))
-        order = np.argsort(keys, kind="stable")
-        run = _Run(keys[order], offsets[order], *self._times, self._last_offset, self._mark)  # type: ignore[call-arg]
+        (first_us, last_us), last, mark = self._times, self._last_offset, self._mark
         self._recent, self._times, self._last_offset, self._mark = {}, [NEVER, -1], -1, -1
-        self._runs.append(run)
-        self._merge()
+        self._append(_sorted(keys, offsets, first_us, last_us, last, mark))
 
-    def _keep(self, keys: Any, offsets: Any, times_us: Any, mark: int) -> None:
-        largest = keys.max() if self._dtype.kind == "i" else b"\xff" * 16
-        self._largest = largest if self._largest is None else max(self._largest, largest)
-        order = np.argsort(keys, kind="stable")
-        run = _Run(
-            keys[order], offsets[order], int(times_us.min()), int(times_us.max()), int(offsets.max()), mark
-        )  # fmt: skip
+    def _append(self, run: _Run) -> None:
+        """Keep a run; the newest runs become one where there are many of like size and one span holds them."""
         self._runs.append(run)
-        self._merge()
+        while True:
+            size, start = len(self._runs[-1].keys), len(self._runs)
+            while start and len(self._runs[start - 1].keys) < 2 * size:
+                start -= 1
+            last = self._runs[start:]
+            if len(last) < RUNS or max(r.last_us for r in last) - min(r.first_us for r in last) > self._span:
+                return
+            self._runs[start:] = [_joined(last)]
 
-    def _merge(self) -> None:
-        """Make the newest runs one where there are many of like size and one span holds them."""
-        size = len(self._runs[-1].keys)
-        start = len(self._runs)
-        while start and len(self._runs[start - 1].keys) < 2 * size:
-            start -= 1
-        last = self._runs[start:]
-        if len(last) < RUNS or max(r.last_us for r in last) - min(r.first_us for r in last) > self._span:
-            return
-        keys = np.concatenate([r.keys for r in last])
-        order = np.argsort(keys, kind="stable")
-        self._runs[start:] = [
-            _Run(
-                keys[order],
-                np.concatenate([r.offsets for r in last])[order],
-                min(r.first_us for r in last),
-                max(r.last_us for r in last),
-                max(r.last_offset for r in last),
-                max(r.mark for r in last),
-            )
-        ]
+
+def _joined(runs: list[_Run]) -> _Run:
+    return _sorted(
+        np.concatenate([r.keys for r in runs]),
+        np.concatenate([r.offsets for r in runs]),
+        min(r.first_us for r in runs),
+        max(r.last_us for r in runs),
+        max(r.last_offset for r in runs),
+        max(r.mark for r in runs),
+    )
+
+
+def _sorted(keys: Any, offsets: Any, first_us: int, last_us: int, last_offset: int, mark: int) -> _Run:
+    order = np.argsort(keys, kind="stable")
+    return _Run(keys[order], offsets[order], first_us, last_us, last_offset, mark)

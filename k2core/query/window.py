@@ -45,10 +45,9 @@ class Window:
         since = now_us - self._length
         self._marks[partition] = dict(stored.marks(partition, since))
         for batch in stored.load(partition, since):
-            order = np.argsort(batch.offsets, kind="stable")
             for group in _groups(batch):
-                at = group.at[np.argsort(batch.offsets[group.at], kind="stable")] if len(order) else group.at
-                self._hold(batch, group.stream, group.space, at, group.keys_of(at))
+                order = np.argsort(batch.offsets[group.at], kind="stable")
+                self._hold(batch, group.pick(order))
 
     def first_copies(self, batch: IdentityBatch, lookup: Lookup, *, learn: bool = True) -> npt.NDArray[np.bool_]:
         """Which records (bool[n]) are the first copy of their identity.
@@ -62,18 +61,25 @@ class Window:
         unsure = np.zeros(len(batch), bool)
         groups = list(_groups(batch))
         for group in groups:
-            known = np.minimum(self._first(batch.partition, group), _first_here(group.keys, batch.offsets[group.at]))
-            new = known >= batch.offsets[group.at]
+            own, held = batch.offsets[group.at], self._first(batch.partition, group)
+            new = np.minimum(held, _first_here(group.keys, own)) >= own
             fresh[group.at] = new
-            unsure[group.at] = new & (known == batch.offsets[group.at]) & self._doubt(batch, group)
+            unsure[group.at] = new & (held != own) & self._below_mark(batch, group)
         if unsure.any():
             fresh[unsure] = ~lookup(batch.where(unsure))
         if learn:
             for group in groups:
-                at = group.at[fresh[group.at]]
-                if len(at):
-                    self._hold(batch, group.stream, group.space, at, group.keys_of(at))
+                self._hold(batch, group.pick(fresh[group.at]))
         return fresh
+
+    def highest(self) -> dict[Stream, int]:
+        """Per stream of numbers, the largest id that is held or marked."""
+        found: dict[Stream, int] = {}
+        for partition, streams in self._held.items():
+            for (stream, space), held in streams.items():
+                if space == "int64":
+                    found[stream] = max(held.largest, self._marks.get(partition, {}).get(stream, -1))
+        return found
 
     def forget(self, now_us: int, below: Offsets) -> None:
         """Forget what left the window before `now_us`, only below the offsets `below` of a snapshot that was seen."""
@@ -90,28 +96,24 @@ class Window:
         held = self._held.get(partition, {}).get((group.stream, group.space))
         return held.first(group.keys) if held is not None else np.full(len(group.keys), NEVER, np.int64)
 
-    def _doubt(self, batch: IdentityBatch, group: _Group) -> npt.NDArray[np.bool_]:
-        """Which ids, when they are not held, may be in the table all the same."""
-        held = self._held.get(batch.partition, {}).get((group.stream, group.space))
-        missing = np.ones(len(group.at), bool) if held is None else held.first(group.keys) == NEVER
+    def _below_mark(self, batch: IdentityBatch, group: _Group) -> npt.NDArray[np.bool_] | bool:
+        """Which ids may be in the table although they are not held."""
+        mark = self._marks.get(batch.partition, {}).get(group.stream, -1)
         if batch.kind == "opaque":
-            if batch.event_time == "received":
-                return missing
-            marks = batch.order_ms[group.at]
-        elif group.space == "int64":
-            marks = group.keys
-        else:
-            return missing  # a text among numbers has no place in their order: only the table can tell
-        return missing & (marks <= self._marks.get(batch.partition, {}).get(group.stream, -1))
+            return True if batch.event_time == "received" else batch.order_ms[group.at] <= mark
+        # A text among numbers has no place in their order: only the table can tell.
+        return group.keys <= mark if group.space == "int64" else True
 
-    def _hold(self, batch: IdentityBatch, stream: Stream, space: str, at: Any, keys: Any) -> None:
+    def _hold(self, batch: IdentityBatch, group: _Group) -> None:
+        if not len(group.at):
+            return
         streams = self._held.setdefault(batch.partition, {})
-        held = streams.get((stream, space))
+        held = streams.get((group.stream, group.space))
         if held is None:
-            held = streams[stream, space] = Held(space, self._span)
-        by_id = batch.kind != "opaque" and space == "int64"
-        mark = int(keys.max() if by_id else batch.order_ms[at].max())
-        held.add(keys, batch.offsets[at], batch.timestamps_us[at], mark)
+            held = streams[group.stream, group.space] = Held(group.space, self._span)
+        by_id = batch.kind != "opaque" and group.space == "int64"
+        mark = int((group.keys if by_id else batch.order_ms[group.at]).max())
+        held.add(group.keys, batch.offsets[group.at], batch.timestamps_us[group.at], mark)
 
 
 class _Group:
@@ -120,11 +122,9 @@ class _Group:
     def __init__(self, stream: Stream, space: str, at: npt.NDArray[np.intp], keys: npt.NDArray[Any]) -> None:
         self.stream, self.space, self.at, self.keys = stream, space, at, keys
 
-    def keys_of(self, at: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
-        """Keys of some of `self.at`."""
-        place = np.argsort(self.at, kind="stable")
-        found: npt.NDArray[Any] = self.keys[place[np.searchsorted(self.at[place], at)]]
-        return found
+    def pick(self, which: npt.NDArray[Any]) -> _Group:
+        """Some of them, by mask or index."""
+        return _Group(self.stream, self.space, self.at[which], self.keys[which])
 
 
 def _groups(batch: IdentityBatch) -> Iterator[_Group]:

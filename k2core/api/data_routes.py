@@ -1,0 +1,128 @@
+"""The routes that answer with data: one per data type, bars and symbols."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from litestar import Request, Response, get
+from litestar.handlers import HTTPRouteHandler
+
+from k2core.api import formats, params
+from k2core.api.auth import require_key
+from k2core.api.pool import QueryPool
+from k2core.errors import QueryError
+from k2core.query.answer import Answer, RowsRequest
+from k2core.query.service import QueryService
+from k2core.query.times import parse_interval
+from k2core.records.data_type import DataType
+from k2core.telemetry.metrics import Metrics
+
+HttpRequest = Request[Any, Any, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Desk:
+    """What every data route works with."""
+
+    service: QueryService
+    pool: QueryPool
+    metrics: Metrics
+
+    async def serve(self, route: str, work: Callable[[], Response[bytes]]) -> Response[bytes]:
+        """Answer in a thread, and count it."""
+        clock = self.service.clock
+        began, outcome = clock.monotonic(), "failed"
+        try:
+            response = await self.pool.run(work)
+            outcome = "ok"
+            return response
+        except QueryError as error:
+            outcome = "timeout" if error.kind == "timeout" else "refused" if error.status < 500 else "failed"
+            raise
+        finally:
+            self.metrics.add("k2_serve_queries_total", route=route, outcome=outcome)
+            self.metrics.add("k2_serve_query_seconds_total", clock.monotonic() - began, route=route)
+
+
+def data_routes(desk: Desk) -> list[HTTPRouteHandler]:
+    """Routes for the service's data types."""
+    found = [_rows_route(desk, data_type) for data_type in desk.service.data_types.values()]
+    if "trades" in desk.service.data_types:
+        found.append(_bars_route(desk))
+    return [*found, _symbols_route(desk)]
+
+
+def _rows_route(desk: Desk, data_type: DataType) -> HTTPRouteHandler:
+    @get(f"/v1/{data_type.name}", name=data_type.name, guards=[require_key])
+    async def rows(request: HttpRequest) -> Response[bytes]:
+        """Rows of one data type, hot and cold."""
+
+        def work() -> Response[bytes]:
+            found = params.read_query(request.scope["query_string"], params.ROWS)
+            kind = formats.format_of(found.get("format"), request.headers.get("accept", ""))
+            asked = params.rows_request(found, data_type, desk.service.clock.now_us())
+            answer = desk.service.rows(data_type.name, asked)
+            return _respond(request, kind, data_type.name, found, asked, answer)
+
+        return await desk.serve(data_type.name, work)
+
+    return rows
+
+
+def _bars_route(desk: Desk) -> HTTPRouteHandler:
+    @get("/v1/ohlcv", name="ohlcv", guards=[require_key])
+    async def ohlcv(request: HttpRequest) -> Response[bytes]:
+        """Bars of trades, hot and cold."""
+
+        def work() -> Response[bytes]:
+            found = params.read_query(request.scope["query_string"], params.BARS)
+            kind = formats.format_of(found.get("format"), request.headers.get("accept", ""))
+            asked = params.rows_request(found, desk.service.data_types["trades"], desk.service.clock.now_us())
+            answer = desk.service.ohlcv(asked, parse_interval(found["interval"]))
+            return _respond(request, kind, "bars", found, asked, answer)
+
+        return await desk.serve("ohlcv", work)
+
+    return ohlcv
+
+
+def _symbols_route(desk: Desk) -> HTTPRouteHandler:
+    names = list(desk.service.data_types)
+    which = params.Param("data_type", {"type": "string", "enum": names}, f"Whose symbols; {names[0]} if not given.")
+
+    @get("/v1/symbols", name="symbols", guards=[require_key])
+    async def symbols(request: HttpRequest) -> Response[bytes]:
+        """Symbols with their number of rows and first and last event time."""
+
+        def work() -> Response[bytes]:
+            found = params.read_query(request.scope["query_string"], (which, *params.COUNTS))
+            kind = formats.format_of(found.get("format"), request.headers.get("accept", ""))
+            name = found.get("data_type", names[0])
+            data_type = desk.service.data_types.get(name) or desk.service.data_types[names[0]]
+            asked = params.rows_request(found, data_type, desk.service.clock.now_us())
+            return _respond(request, kind, "symbols", found, asked, desk.service.symbols(name, asked))
+
+        return await desk.serve("symbols", work)
+
+    return symbols
+
+
+def _respond(
+    request: HttpRequest, kind: str, name: str, found: Mapping[str, str], asked: RowsRequest, answer: Answer
+) -> Response[bytes]:
+    words = {k: v for k, v in found.items() if k != "cursor"} | {"cursor": answer.next_cursor or ""}
+    next_url = f"{request.scope['path']}?{urlencode(words)}" if answer.next_cursor else None
+    headers = formats.headers(answer, next_url)
+    if kind != "json":
+        return Response(formats.TABULAR[kind](answer.rows), media_type=formats.MEDIA_TYPES[kind], headers=headers)
+    body: dict[str, Any] = {}
+    if asked.symbols is not None and name != "symbols":
+        body |= {"symbol": asked.symbols[0]} if "symbol" in found else {"symbols": asked.symbols}
+    body |= {"count": answer.rows.num_rows, name: formats.records(answer.rows)}
+    body |= {"next_cursor": answer.next_cursor, "next_url": next_url, **formats.facts(answer)}
+    if params.flag(found, "explain"):
+        body["explain"] = answer.explain
+    return Response(formats.to_json(body), media_type=formats.MEDIA_TYPES["json"], headers=headers)

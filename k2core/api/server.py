@@ -1,0 +1,96 @@
+"""`serve`: the application on a socket, until an event says stop.
+
+A port that is taken, or an address that is not the machine's own without keys, is refused before anything starts.
+Stopping waits a bounded time for open requests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from k2core.api.auth import is_loopback
+from k2core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from litestar import Litestar
+
+GRACE_S = 5
+BACKLOG = 512
+
+
+def bind(host: str, port: int, *, auth: bool) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        ConfigError: The port is taken, the address is not this machine's, or it is open to others without keys.
+    """
+    if not auth and not is_loopback(host):
+        raise ConfigError(
+            f"[api] auth = false may not be combined with host {host}, which others can reach: remove auth = false,"
+            " or listen on 127.0.0.1"
+        )
+    listener = None
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        if listener is not None:
+            listener.close()
+        raise _refused(host, port, error) from None
+    return listener
+
+
+def serve(app: Litestar, listener: socket.socket, stop: threading.Event) -> None:
+    """Serve until `stop` is set.
+
+    Args:
+        app: The application.
+        listener: From `bind`.
+        stop: Set by whoever handles signals, or by what cannot go on.
+    """
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield  # signals are the command's business
+
+        async def on_tick(self, counter: int) -> bool:
+            return await super().on_tick(counter) or stop.is_set()
+
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=30,
+        server_header=False,
+        ws="none",
+    )
+    Server(config).run(sockets=[listener])
+
+
+def port_of(listener: socket.socket) -> int:
+    """The port that is listened on."""
+    port: int = listener.getsockname()[1]
+    return port
+
+
+Ready = Callable[[int], None]
+
+
+def _refused(host: str, port: int, error: OSError) -> ConfigError:
+    if error.errno == errno.EADDRINUSE:
+        return ConfigError(f"port {port} is taken on {host}: stop what listens there, or set [api] port to another one")
+    if error.errno == errno.EACCES:
+        return ConfigError(f"port {port} may not be used by this user: set [api] port to one above 1023")
+    return ConfigError(f"[api] host {host!r}, port {port} cannot be listened on: {error.strerror or error}")

@@ -1,0 +1,127 @@
+"""`k2 demo`: see the whole of k2 work, without a network: a local exchange, `k2 up` on it, a tour, and the proof.
+
+Everything is told on stderr; the last line on stdout is one JSON object. The exit code is 1 unless everything that the
+exchange sent is in the tables exactly once.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import click
+
+from k2core.cli.child import Child, ChildSpec
+from k2core.cli.demo_exchange import ExchangeThread, free_port, write_settings
+from k2core.cli.demo_run import Run, interrupted, make_exchange, result, wait_until
+from k2core.cli.demo_tour import Api, FreshnessProbe, show
+from k2core.cli.session import Session, current
+from k2core.cli.terminal import print_json
+from k2core.cli.view import View
+from k2core.errors import ConfigError, K2Error
+
+READY_S, TAPE_S, COMMITTED_S = 30.0, 600.0, 30.0
+
+
+@click.group(invoke_without_command=True)
+@click.option("--once", is_flag=True, help="End after the tour; so it does where there is no terminal.")
+@click.option("--exchange", default="binance", show_default=True, help="Whose protocol the local exchange speaks.")
+@click.option("--seed", type=int, help="The same seed gives the same tape.")
+@click.option("--keep", type=click.Path(path_type=Path, file_okay=False), help="Keep the data here; an empty folder.")
+def demo(once: bool, exchange: str, seed: int | None, keep: Path | None) -> int:
+    """See it work, without a network: a local exchange, k2 up, a tour, the proof."""
+    once = once or not sys.stderr.isatty()
+    with folder_of(keep) as folder, interrupted() as stopped:
+        run = start(current(), folder, exchange, seed)
+        with run.stack:
+            found = play(run, once, stopped)
+        proved = result(run, found)
+    print_json(proved)
+    if proved["ok"]:
+        click.echo("proved: everything that was sent is in the tables exactly once", err=True)
+        return 0
+    click.echo(f"NOT PROVED: {proved['why']}", err=True)
+    return 1
+
+
+@contextmanager
+def folder_of(keep: Path | None) -> Iterator[Path]:
+    """The folder of the demo's data: the given one, which must be empty, or a temporary one."""
+    if keep is None:
+        folder = Path(tempfile.mkdtemp(prefix="k2-demo-"))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        return
+    if keep.is_dir() and any(keep.iterdir()):
+        raise ConfigError(f"--keep {keep} is not empty: the demo needs a folder of its own")
+    keep.mkdir(parents=True, exist_ok=True)
+    yield keep.absolute()
+
+
+def start(session: Session, folder: Path, exchange: str, seed: int | None) -> Run:
+    """Start the exchange, write the settings, start `k2 up`."""
+    data_types = {n: e.component for n, e in session.registry.usable("data-type").items() if e.component.table}
+    session.registry.find("sink", "iceberg")
+    stack = ExitStack()
+    with stack:  # closed here only where something below fails
+        local = stack.enter_context(ExchangeThread(make_exchange(session.registry, exchange, seed)))
+        settings, port, key = local.settings(), free_port(), secrets.token_urlsafe(18)
+        file = write_settings(folder, exchange, settings, port)
+        view = View(session.clock)
+        plugins = [part for path in session.plugin_files for part in ("--plugin", str(path.absolute()))]
+        command = [sys.executable, "-m", "k2core.cli.main", "--config", str(file), *plugins, "up"]
+        child = Child(ChildSpec(name="up", command=command, env={"K2_API_KEY": key}), relay=view.say)
+        child.start(session.clock.monotonic())
+        stack.callback(stop, child)
+        view.say(f"k2 demo: a local {exchange} on {settings.get('websocket_url', 'loopback')}, data in {folder}")
+        return Run(
+            session=session, folder=folder, exchange=local, data_types=data_types, child=child, view=view,
+            api=Api(port, key), symbol=next(iter(settings.get("symbols", ["BTCUSDT"]))), stack=stack.pop_all(),
+        )  # fmt: skip
+
+
+def play(run: Run, once: bool, stopped: list[int]) -> dict[str, float | None]:
+    """Play the tape, wait until it is committed, show around; interactive: go on until Ctrl-C."""
+    wait_until("the API answers", run.is_ready, READY_S, run, stopped)
+    began = time.monotonic()
+    probe = FreshnessProbe(run.api, run.symbol)
+    probe.start()
+    run.view.say("k2 demo: playing the tape: bursts, duplicates, a malformed frame")
+    tape = run.exchange.play()
+    wait_until("the tape is played", tape.done, TAPE_S, run, stopped)
+    if tape.done():
+        tape.result()
+    probe.stop()
+    wait_until("all of it is committed", run.is_committed, COMMITTED_S, run, stopped)
+    run.view.close()
+    ago_s = max(1, min(60, int((time.monotonic() - began) / 2)))
+    p50_ms = show(run.api, run.symbol, run.warehouse, ago_s, run.view.say)
+    run.api.close()
+    run.view.say('\nNext: put `[connectors.binance]` with `symbols = ["BTCUSDT"]` into k2.toml and type `k2 up`;')
+    run.view.say("`k2 query trades --symbol BTCUSDT`, `k2 plugins`, `k2 config show`, `k2 doctor`.\n")
+    if not once:
+        run.view.say("It goes on serving; Ctrl-C ends it.")
+        wait_until("Ctrl-C", lambda: False, float("inf"), run, stopped)
+    return {"api_p50_ms": p50_ms, "freshness_p50_ms": probe.found.percentile(0.5),
+            "freshness_p99_ms": probe.found.percentile(0.99)}  # fmt: skip
+
+
+def stop(child: Child) -> None:
+    """Let `k2 up` drain, within its own limit and a little more."""
+    child.signal(signal.SIGTERM)
+    if child.process is not None:
+        deadline = time.monotonic() + 30
+        while child.alive and time.monotonic() < deadline:
+            time.sleep(0.02)
+        child.signal(signal.SIGKILL)
+        if child.reap() not in (0, -signal.SIGKILL):
+            raise K2Error(f"k2 up failed: {child.last_line}")

@@ -1,0 +1,123 @@
+"""What has to hold before processes are started, or before anybody can trust this installation.
+
+`k2 up` refuses to start where one of these fails, with one line that says what to do; `k2 doctor` reports them all.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from k2core.config import Config
+from k2core.discovery import Registry
+from k2core.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class DataPath:
+    """A path that settings name: which setting, and where it leads."""
+
+    setting: str
+    path: Path
+
+
+def data_paths(config: Config, registry: Registry) -> Iterator[DataPath]:
+    """Every path in the settings that k2 writes to.
+
+    Raises:
+        K2Error: A component's settings are wrong.
+    """
+    yield DataPath("run.path", config.run.path)
+    yield DataPath("api.keys_file", config.api.keys_file)
+    for section in (config.broker, config.dedup, *config.sinks):
+        settings = config.settings(section, registry)[1]
+        for name, field in type(settings).model_fields.items():
+            extra, value = field.json_schema_extra, getattr(settings, name)
+            if isinstance(extra, dict) and extra.get("path") and value is not None and "://" not in str(value):
+                yield DataPath(".".join((*section.path, name)), Path(value))
+
+
+def check_writable(place: DataPath) -> None:
+    """Prove that files can be made where a path leads, by making one in the nearest folder that exists.
+
+    Raises:
+        ConfigError: They cannot.
+    """
+    folder = place.path if place.path.is_dir() else place.path.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".k2-"):
+            return
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise ConfigError(
+            f"cannot write to {folder} ({why}): make it writable, or set {place.setting} to another place"
+        ) from error
+
+
+def check_port(host: str, port: int) -> None:
+    """Prove that a port can be listened on; 0 always can.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            text = f"port {port} on {host} is taken: stop what listens there, or set api.port (`--port`) to another"
+        else:
+            text = (
+                f"cannot listen on {host}:{port} ({(error.strerror or str(error)).lower()}): set api.host and api.port"
+            )
+        raise ConfigError(text) from error
+
+
+class RunLock:
+    """Held by the one `k2 up` on a run folder; the kernel releases it with the process, however that ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._path = folder, folder / "up.lock"
+        self._file: int | None = None
+
+    def __enter__(self) -> Self:
+        """Take it.
+
+        Raises:
+            ConfigError: Another `k2 up` has it, or the folder cannot be written.
+        """
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise ConfigError(f"cannot write to {self._folder} ({why}): set run.path to another place") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(self._file, 32).decode(errors="replace").strip() or "unknown"
+            os.close(self._file)
+            raise ConfigError(
+                f"another `k2 up` (pid {holder}) runs on {self._folder}: stop it first, or give this one its own data"
+            ) from error
+        os.ftruncate(self._file, 0)
+        os.write(self._file, f"{os.getpid()}\n".encode())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            os.close(self._file)

@@ -1,0 +1,86 @@
+"""`Session`: what every command shares: `--config`, `--plugin`, and what follows from them, made when first asked for."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from k2core.clock import Clock, SystemClock
+from k2core.errors import PluginError
+
+if TYPE_CHECKING:
+    from k2core.config import Config
+    from k2core.config.build import Assembly
+    from k2core.discovery import Registry
+
+
+@dataclass
+class Session:
+    """One call of `k2`.
+
+    Args:
+        config_option: `--config`, where given.
+        plugin_files: Every `--plugin`.
+        overrides: Settings given as options of the command, by path.
+        clock: The time.
+    """
+
+    config_option: Path | None = None
+    plugin_files: list[Path] = field(default_factory=list)
+    overrides: dict[tuple[str, ...], str] = field(default_factory=dict)
+
+    clock: Clock = field(default_factory=SystemClock)
+
+    @functools.cached_property
+    def registry(self) -> Registry:
+        """Everything installed, and the one-file plugins."""
+        from k2core.discovery import discover
+
+        return discover(files=self.plugin_files)
+
+    @functools.cached_property
+    def config(self) -> Config:
+        """The settings.
+
+        Raises:
+            ConfigError: They are wrong.
+        """
+        from k2core.config import load_config
+
+        return load_config(self.config_option, overrides=self.overrides)
+
+    @functools.cached_property
+    def assembly(self) -> Assembly:
+        """Constructs components.
+
+        Raises:
+            ConfigError: The settings are wrong.
+            PluginError: A file given with `--plugin` is broken.
+        """
+        from k2core.config.build import Assembly
+
+        named = {path.name for path in self.plugin_files}
+        for entry in self.registry.broken:
+            if entry.kind == "plugin" and entry.distribution in named:
+                raise PluginError(f"--plugin {entry.distribution}: {entry.error}")
+        return Assembly(self.config, self.registry, self.clock)
+
+    def arguments(self) -> list[str]:
+        """Options that give another process the same session."""
+        file = self.config.layers.file
+        found = ["--config", str(file.absolute())] if file else []
+        for path in self.plugin_files:
+            found += ["--plugin", str(path.absolute())]
+        return found
+
+
+def current() -> Session:
+    """The session of the command that runs."""
+    session = click.get_current_context().find_root().obj
+    if not isinstance(session, Session):
+        raise RuntimeError("a command of k2 was called outside of `k2`")
+    return session

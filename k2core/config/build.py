@@ -1,0 +1,144 @@
+"""`Assembly`: constructs what the settings name, through the components' factories, with the right `Context`.
+
+Factories do no I/O: constructing is safe anywhere, opening is the caller's. Whatever a factory raises that is not a
+`K2Error` is wrapped with the component's name, distribution and version.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from k2core.clock import Clock, SystemClock
+from k2core.component import Context, Settings
+from k2core.config.resolve import Config, Section, find_component
+from k2core.config.validate import validate
+from k2core.discovery.registry import Entry, Registry
+from k2core.errors import ConfigError, K2Error, PluginError
+from k2core.interfaces.broker import Broker
+from k2core.interfaces.connector import Connector, WebSocketFeed
+from k2core.interfaces.dedup import DedupStore
+from k2core.interfaces.frames import ConnectorFacts
+from k2core.interfaces.normalizer import Normalizer
+from k2core.interfaces.query import QuerySource
+from k2core.interfaces.sink import Sink
+from k2core.records.data_type import DataType
+from k2core.telemetry.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capture:
+    """One exchange to capture.
+
+    Args:
+        instance: Name of its section.
+        source: The feed (core drives it) or full connector.
+        normalizer: What reads its frames.
+        facts: What the connector declares.
+        data_types: Names of the data types it was asked for.
+    """
+
+    instance: str
+    source: Connector | WebSocketFeed
+    normalizer: Normalizer
+    facts: ConnectorFacts
+    data_types: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """Constructs components of one process."""
+
+    config: Config
+    registry: Registry
+    clock: Clock = field(default_factory=SystemClock)
+    metrics: Metrics = field(default_factory=Metrics)
+
+    def broker(self) -> Broker:
+        """The log of `[broker]`."""
+        return cast("Broker", self._of_section(self.config.broker))
+
+    def dedup(self) -> DedupStore:
+        """A new store of `[dedup]`; one is needed per data type and sink."""
+        return cast("DedupStore", self._of_section(self.config.dedup))
+
+    def sinks(self) -> dict[str, Sink]:
+        """Every sink of `[sinks.NAME]`, by name."""
+        return {s.instance: cast("Sink", self._of_section(s)) for s in self.config.sinks}
+
+    def query_source(self) -> QuerySource:
+        """The cold reader of the first sink: the query source of its component's name, with its settings."""
+        section = self.config.sinks[0]
+        _, settings = self.config.settings(section, self.registry)
+        entry = find_component("query-source", section.use, (*section.path, "use"), self.config.layers, self.registry)
+        return cast("QuerySource", construct(entry, settings, self._context(entry.kind, section.instance)))
+
+    def data_types(self) -> dict[str, DataType]:
+        """Every data type that works, by name."""
+        return {name: entry.component for name, entry in self.registry.usable("data-type").items()}
+
+    def captures(self) -> list[Capture]:
+        """What `[connectors.NAME]` asks for.
+
+        Raises:
+            ConfigError: None is asked for.
+        """
+        if not self.config.connectors:
+            where = self.config.layers.file or "k2.toml (there is none here)"
+            raise ConfigError(f'{where}: nothing to capture: add [connectors.binance] with symbols = ["BTCUSDT"]')
+        return [self._capture(section) for section in self.config.connectors]
+
+    def _capture(self, section: Section) -> Capture:
+        entry, settings = self.config.settings(section, self.registry)
+        facts: ConnectorFacts = entry.component.capabilities
+        source = construct(entry, settings, self._context("connector", section.instance))
+        asked = getattr(settings, "data_types", None) or tuple(facts.channels)
+        return Capture(
+            instance=section.instance,
+            source=source,
+            normalizer=self._normalizer(section, facts),
+            facts=facts,
+            data_types=tuple(asked),
+        )
+
+    def _normalizer(self, connector: Section, facts: ConnectorFacts) -> Normalizer:
+        entry, settings = normalizer_of(self.config, self.registry, connector, facts)
+        return cast("Normalizer", construct(entry, settings, self._context("normalizer", connector.instance)))
+
+    def _of_section(self, section: Section) -> Any:
+        entry, settings = self.config.settings(section, self.registry)
+        return construct(entry, settings, self._context(section.kind, section.instance))
+
+    def _context(self, kind: str, instance: str) -> Context:
+        logger = logging.getLogger(f"k2.{kind}.{instance}")
+        return Context(clock=self.clock, logger=logger, metrics=self.metrics, instance=instance)
+
+
+def normalizer_of(
+    config: Config, registry: Registry, connector: Section, facts: ConnectorFacts
+) -> tuple[Entry, Settings]:
+    """A connector's normalizer: the section of the connector's or the normalizer's name, else that with no settings."""
+    name = facts.normalizer or connector.use
+    for section in config.normalizers:
+        if section.instance in (connector.instance, name):
+            return config.settings(section, registry)
+    path = ("normalizers", connector.instance)
+    entry = find_component("normalizer", name, connector.path, config.layers, registry)
+    return entry, validate(entry.component.settings, {}, path, config.layers, entry.provenance)
+
+
+def construct(entry: Entry, settings: Settings, context: Context) -> Any:
+    """Call a component's factory.
+
+    Raises:
+        K2Error: What the factory raised, if it was one.
+        PluginError: It raised anything else.
+    """
+    try:
+        return entry.component.factory(settings, context)
+    except K2Error:
+        raise
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        raise PluginError(f"{entry.kind} {entry.name!r} ({entry.provenance}) cannot be made: {text}") from error

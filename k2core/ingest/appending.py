@@ -1,0 +1,77 @@
+"""Appending to the log from a worker thread, and waiting while it cannot take more.
+
+Survives: a full disk or a log at its size limit, a lock that another process holds, a broker that is away for a while.
+The batch is kept, in order, and tried again for ever; meanwhile nothing is read, which pushes back to the socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+from k2core.clock import Clock
+from k2core.errors import BrokerError, LogBusyError, LogFullError, Transient
+from k2core.interfaces.broker import EncodedBatch, Producer
+from k2core.telemetry.metrics import Metrics
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 5.0
+T = TypeVar("T")
+
+
+class Appending:
+    """One producer and the one thread that may use it.
+
+    Args:
+        producer: Appends.
+        clock: How long a stall lasted.
+        metrics: `k2_ingest_log_stalls_total`.
+        logger: Says when the log refuses, and when it takes again.
+    """
+
+    def __init__(self, producer: Producer, clock: Clock, metrics: Metrics, logger: logging.Logger) -> None:
+        self._producer, self._clock, self._metrics, self._logger = producer, clock, metrics, logger
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ingest")
+        self.stalls = 0
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Run something in the producer's thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def append(self, batches: Sequence[EncodedBatch]) -> None:
+        """Append; returns when it is durable.
+
+        Raises:
+            BrokerError: The log refuses for good.
+        """
+        pause, since = FIRST_PAUSE_S, self._clock.monotonic()
+        stalled = False
+        while not await self._try(batches, said=stalled):
+            stalled = True
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+        if stalled:
+            self._logger.info("the log takes records again, after %.1f s", self._clock.monotonic() - since)
+
+    async def _try(self, batches: Sequence[EncodedBatch], *, said: bool) -> bool:
+        try:
+            await self.in_thread(partial(self._producer.produce, batches))
+        except BrokerError as error:
+            if not isinstance(error, Transient):
+                raise
+            reason = {LogFullError: "full", LogBusyError: "busy"}.get(type(error), "away")
+            self.stalls += 1
+            self._metrics.add("k2_ingest_log_stalls_total", reason=reason)
+            if not said:
+                self._logger.error(
+                    "the log takes no records (%s): %s; capture waits and goes on by itself", reason, error
+                )
+            return False
+        return True
+
+    def close(self) -> None:
+        """Let the thread end once it has nothing to do."""
+        self._thread.shutdown(wait=False)

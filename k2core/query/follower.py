@@ -1,0 +1,196 @@
+"""`Follower`: reads the log from a snapshot on and keeps what the table will have and does not have yet.
+
+It puts records through the very functions that the writer uses, so a row seen here is the row that is later stored.
+Survives: a poll that fails half way (it reads again from the published ends; judging again gives the same), a table
+that cannot be asked (nothing is published), records dropped before they were committed (a hole, read again on demand).
+A rollback of the table ends it: `alive` says so, and `Tail` starts another from the new head.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from k2core.clock import Clock
+from k2core.config.settings import QuerySettings
+from k2core.interfaces.broker import Broker, LogBlock, Offsets, Partition
+from k2core.interfaces.identities import IdentityBatch, Stream
+from k2core.interfaces.query import Snapshot, SourceTable
+from k2core.query.shorten import shorten
+from k2core.query.slices import Lane, join, lanes_of
+from k2core.query.view import View
+from k2core.query.window import Window
+from k2core.records.data_type import DataType
+
+if TYPE_CHECKING:
+    from k2core.admission import Admission, Part
+
+POLL_RECORDS = 16_384
+
+
+class RolledBackError(Exception):
+    """The table lost the snapshot that a follower built on; start another one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a tail of one data type is made of.
+
+    Args:
+        data_type: Whose records.
+        admission: Log blocks to rows, as the writer does it.
+        broker: The log.
+        source: The table.
+        topics: Every topic that feeds the table.
+        settings: Lengths and limits.
+        clock: The time.
+    """
+
+    data_type: DataType
+    admission: Admission
+    broker: Broker
+    source: SourceTable
+    topics: tuple[str, ...]
+    settings: QuerySettings
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one poll brought: the number of records, and the readable ones as rows, duplicates included."""
+
+    records: int
+    rows: pa.Table
+    identities: Sequence[IdentityBatch]
+
+
+class Follower:
+    """One run over the log from one snapshot on. Read by one thread; `view` and `judge` by any."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._lock = threading.Lock()
+        self._window = Window(int(parts.settings.tail_minutes * 60_000_000))
+        self._asked_table = False
+        snapshot = parts.source.newest()
+        self._warm(snapshot)
+        self.view = View(snapshot, dict(snapshot.offsets), dict(snapshot.offsets), {})
+        self._consumer = parts.broker.consumer(parts.topics)
+        self._seek(snapshot.offsets)
+        self.duplicates = self.dead = 0
+
+    def poll(self, timeout: float) -> Taken | None:
+        """Read what the log has next, waiting for at most `timeout` seconds, and publish it.
+
+        Returns:
+            What was read, None where there was nothing.
+        """
+        blocks = self._consumer.poll(POLL_RECORDS, timeout)
+        if not blocks:
+            return None
+        try:
+            return self._take(blocks)
+        except BaseException:
+            self._seek(self.view.ends)
+            raise
+
+    def alive(self) -> bool:
+        """Whether the newest snapshot seen is still in `main`'s ancestry."""
+        seen = self.view.seen.id
+        return seen is None or self._parts.source.contains_snapshot(seen)
+
+    def see(self) -> bool:
+        """Look at the table: what its newest snapshot holds may be forgotten and dropped.
+
+        Returns:
+            False where the last seen snapshot was rolled back: this follower's answers are void.
+        """
+        newest = self._parts.source.newest()
+        if newest.id != self.view.seen.id and not self.alive():
+            return False
+        foreign = {p: n for p, n in newest.offsets.items() if p[0] not in self._parts.topics}
+        ends = {**self.view.ends, **foreign}
+        starts = {**self.view.starts, **foreign}
+        with self._lock:
+            self._window.forget(self._parts.clock.now_us(), newest.offsets)
+        self.view = self._shortened(replace(self.view, seen=newest, ends=ends, starts=starts))
+        return True
+
+    def judge(self, identities: IdentityBatch, *, timeout: float) -> npt.NDArray[np.bool_] | None:
+        """Which records, read again, are first copies; None where the window was busy for so long."""
+        if not self._lock.acquire(timeout=max(0.0, timeout)):
+            return None
+        try:
+            return self._window.first_copies(identities, self._stored, learn=False)
+        finally:
+            self._lock.release()
+
+    def highest(self) -> Mapping[Stream, int]:
+        """Per stream of numbers, the largest id that the window knows of."""
+        return self._window.highest()
+
+    def close(self) -> None:
+        """Release the consumer."""
+        self._consumer.close()
+
+    def _warm(self, snapshot: Snapshot) -> None:
+        if snapshot.id is None:
+            return
+        stored, now_us = self._parts.source.stored(snapshot), self._parts.clock.now_us()
+        for partition in snapshot.offsets:
+            if partition[0] in self._parts.topics:
+                self._window.warm(partition, stored, now_us)
+
+    def _seek(self, offsets: Offsets) -> None:
+        self._consumer.seek({p: n for p, n in offsets.items() if p[0] in self._parts.topics})
+
+    def _stored(self, identities: IdentityBatch) -> npt.NDArray[np.bool_]:
+        self._asked_table = True
+        return self._parts.source.stored().contains(identities)
+
+    def _take(self, blocks: Sequence[LogBlock]) -> Taken:
+        view, self._asked_table = self.view, False
+        admitted = self._parts.admission.admit(blocks)
+        lanes, ends, rows, size = dict(view.lanes), dict(view.ends), view.rows, view.size
+        batch = join(admitted.rows)
+        for part in admitted.parts:
+            first = self._first_copies(batch, part)
+            rows, size = rows + first.num_rows, size + self._add(lanes, part.partition, first)
+        for block in blocks:
+            ends[block.topic, block.partition] = block.next_offset
+        if self._asked_table and not self.alive():
+            raise RolledBackError
+        self.dead += len(admitted.dead)
+        view = View(view.seen, view.starts, ends, lanes, rows, size)
+        self.view = self._shortened(view) if size > self._parts.settings.tail_bytes else view
+        identities = [part.identities for part in admitted.parts if part.identities is not None]
+        return Taken(sum(len(b) for b in blocks), admitted.rows, identities)
+
+    def _first_copies(self, batch: pa.RecordBatch, part: Part) -> pa.RecordBatch:
+        rows = batch.slice(part.start, part.stop - part.start)
+        if part.identities is None:
+            return rows
+        with self._lock:
+            fresh = self._window.first_copies(part.identities, self._stored)
+        copies = int(len(fresh) - fresh.sum())
+        self.duplicates += copies
+        return rows.filter(pa.array(fresh)) if copies else rows
+
+    def _add(self, lanes: dict[tuple[str, str], Lane], partition: Partition, rows: pa.RecordBatch) -> int:
+        order, size = self._parts.data_type.order, 0
+        for exchange, symbol, fresh in lanes_of(partition, rows, order):
+            lane = lanes.get((symbol, partition[0])) or Lane(partition, exchange, symbol, ())
+            lanes[lane.key] = lane.with_slice(fresh, order)
+            size += fresh.size
+        return size
+
+    def _shortened(self, view: View) -> View:
+        settings = self._parts.settings
+        before_us = self._parts.clock.now_us() - int(settings.tail_minutes * 60_000_000)
+        return shorten(view, before_us, settings.tail_bytes)

@@ -1,0 +1,178 @@
+"""`Tail`: the newest records of one data type, in memory, always from a snapshot of the table that still counts.
+
+`advance` is called by one thread, in a loop; any number of threads read `view`, which is replaced whole. When the
+snapshot that it started from is no longer in `main`'s ancestry, everything is built anew from the head, and the old
+view stays published until the new one has read as far.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from k2core.admission.holes import Hole, HoleLedger
+from k2core.clock import Clock
+from k2core.config.settings import QuerySettings
+from k2core.errors import OffsetGoneError, QueryError
+from k2core.interfaces.broker import Broker
+from k2core.interfaces.query import SourceTable
+from k2core.query.follower import Follower, Parts, RolledBackError
+from k2core.query.freshness import Freshness
+from k2core.query.view import View
+from k2core.records.data_type import DataType
+from k2core.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from k2core.admission import Admission
+
+log = logging.getLogger("k2.serve")
+
+SHOWN_HOLES = 1000
+
+LOOK_S = 1.0
+"""Seconds between two looks at the table."""
+
+
+class Tail:
+    """Follows the log of one data type.
+
+    Args:
+        data_type: Whose records.
+        admission: Log blocks to rows, as the writer does it.
+        broker: The log.
+        source: The table.
+        topics: Every topic that feeds the table.
+        settings: Lengths and limits.
+        clock: The time.
+        metrics: Where rows and lag are told.
+    """
+
+    def __init__(
+        self,
+        data_type: DataType,
+        admission: Admission,
+        broker: Broker,
+        source: SourceTable,
+        topics: Sequence[str],
+        settings: QuerySettings,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self.parts = Parts(
+            data_type=data_type, admission=admission, broker=broker, source=source,
+            topics=tuple(topics), settings=settings, clock=clock,
+        )  # fmt: skip
+        self._metrics = metrics
+        self._changed = threading.Condition()
+        self._follower: Follower | None = None
+        self._looked = float("-inf")
+        self._void = self._gone = False
+        self._read = 0
+        self.freshness = Freshness(clock)
+        self._ledger = HoleLedger()
+        self.holes: tuple[Hole, ...] = ()
+        self.missing: Mapping[str, int] = {}
+        self.rebuilt = 0
+        self.lag = 0
+
+    @property
+    def view(self) -> View:
+        """What the tail shows now."""
+        return self.follower.view
+
+    @property
+    def follower(self) -> Follower:
+        """The current run over the log.
+
+        Raises:
+            QueryError: `starting`: the first `advance` has not returned yet.
+        """
+        if self._follower is None:
+            name = self.parts.data_type.name
+            raise QueryError(
+                f"{name}: the tail is starting, ask again soon", kind="starting", status=503, retry_after=1
+            )
+        return self._follower
+
+    def advance(self, timeout: float) -> int:
+        """Read what is new in the log and publish it; look at the table now and then.
+
+        Args:
+            timeout: Seconds to wait for the first record.
+
+        Returns:
+            The number of records read.
+        """
+        before = self._read
+        try:
+            if self._follower is None or self._void:
+                self._build()
+            self._poll(self.follower, timeout)
+        except RolledBackError:
+            self._void = True
+        except OffsetGoneError:
+            # Retention passed the tail: what it missed is in the table. Twice in a row, it is not.
+            if self._gone:
+                raise
+            self._gone = self._void = True
+        with self._changed:
+            self._changed.notify_all()
+        return self._read - before
+
+    def wait(self, reached: Callable[[View], bool], timeout: float) -> bool:
+        """Wait until a view satisfies a condition.
+
+        Args:
+            reached: The condition.
+            timeout: Seconds to wait, at most.
+
+        Returns:
+            Whether it does.
+        """
+        with self._changed:
+            return self._changed.wait_for(lambda: reached(self.view), max(0.0, timeout))
+
+    def rolled_back(self) -> None:
+        """Somebody saw that the tail's snapshot no longer counts: build anew at the next `advance`."""
+        self._void = True
+
+    def close(self) -> None:
+        """Release what is held."""
+        if self._follower is not None:
+            self._follower.close()
+
+    def _poll(self, follower: Follower, timeout: float) -> None:
+        taken = follower.poll(timeout)
+        self._gone = False
+        if taken is not None:
+            self.freshness.seen(taken.rows)
+            self._read += taken.records
+            self._ledger.note(*taken.identities)
+        now = self.parts.clock.monotonic()
+        if now - self._looked >= LOOK_S:
+            self._looked = now
+            self._look(follower)
+
+    def _look(self, follower: Follower) -> None:
+        self._void = self._void or not follower.see()
+        ends = self.parts.broker.ends(self.parts.topics)
+        name, view = self.parts.data_type.name, follower.view
+        self.lag = sum(max(0, end - view.ends.get(p, 0)) for p, end in ends.items())
+        self.holes, self.missing = tuple(self._ledger.missing()[-SHOWN_HOLES:]), self._ledger.totals()
+        self._metrics.set("k2_serve_tail_rows", view.rows, data_type=name)
+        self._metrics.set("k2_serve_tail_lag_records", self.lag, data_type=name)
+
+    def _build(self) -> None:
+        old, fresh = self._follower, Follower(self.parts)
+        if old is not None:
+            self.rebuilt += 1
+            log.warning("tail rebuilt data_type=%s snapshot=%s", self.parts.data_type.name, fresh.view.seen.id)
+            target = {} if self._gone else old.view.ends
+            while any(fresh.view.ends.get(p, 0) < n for p, n in target.items()) and (taken := fresh.poll(0)):
+                self._ledger.note(*taken.identities)
+            old.close()
+        for stream, seen in fresh.highest().items():
+            self._ledger.start_at(stream, seen)
+        self._follower, self._void, self._looked = fresh, False, float("-inf")

@@ -1,0 +1,289 @@
+"""`WriterPipeline`: the log's records of one data type into one table, each exactly once.
+
+Stepped: `step` reads and claims, `commit` stores, and between any two calls the state is whole. Faults survived:
+`kill -9` anywhere (rows and offsets are one atomic commit, the rest is rebuilt from the table), another writer taking
+over (nothing of a fenced commit is kept), a commit whose outcome is unknown, a sink or dedup store that is away for a
+while, a full log when dead letters are produced. After a failed call the next one first puts right what it left
+(`_recover`), from what the table says; it never guesses.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from k2core.admission.admit import Admission
+from k2core.admission.holes import Hole, HoleLedger
+from k2core.clock import Clock
+from k2core.config.settings import WriterSettings
+from k2core.errors import CommitConflictError, FencedError, SinkError
+from k2core.interfaces.broker import Broker, Consumer, Offsets, Partition, Producer
+from k2core.interfaces.dedup import DedupStore
+from k2core.interfaces.sink import Ownership, SinkTable, Staged
+from k2core.records.data_type import DataType
+from k2core.telemetry.metrics import Metrics
+from k2core.writer.after import discard, tidy
+from k2core.writer.crash import crash_point
+from k2core.writer.intake import Intake
+from k2core.writer.parts import Parts
+from k2core.writer.schedule import Schedule
+from k2core.writer.settling import Settling
+from k2core.writer.start import check_held, check_same, infos_of, lag_of
+from k2core.writer.tell import tell_landed
+from k2core.writer.waiting import Waiting
+from k2core.writer.watched import Watched
+
+CONFLICTS = 10
+"""Conflicts in a row after which `commit` gives up: somebody else keeps moving the table under our token."""
+
+
+class WriterPipeline:
+    """Writes one data type. One thread; the arguments are those of `Parts`."""
+
+    def __init__(
+        self,
+        *,
+        data_type: DataType,
+        topics: Sequence[str],
+        consumer: Consumer,
+        producer: Producer,
+        broker: Broker,
+        sink_table: SinkTable,
+        dedup: DedupStore,
+        admission: Admission,
+        settings: WriterSettings,
+        clock: Clock,
+        metrics: Metrics,
+        logger: logging.Logger,
+        owner: str,
+        name: str = "",
+    ) -> None:
+        self.parts = Parts(
+            data_type=data_type, topics=tuple(topics), consumer=consumer, producer=producer, broker=broker,
+            table=sink_table, dedup=dedup, admission=admission, settings=settings, clock=clock, metrics=metrics,
+            logger=logger, owner=owner, name=name or f"write-{data_type.name}",
+        )  # fmt: skip
+        self._ledger = HoleLedger()
+        self._intake = Intake(self.parts, self._ledger)
+        self._settling = Settling(self.parts)
+        self._waiting = Waiting()
+        self._owned = Ownership("", frozenset())
+        self._committed: dict[Partition, int] = {}
+        self._doubt: dict[Partition, int] | None = None
+        self._astray = True
+        self._fence: FencedError | None = None
+        self._schedule = Schedule(settings)
+        self._conflicts = 0
+
+    @property
+    def committed(self) -> Offsets:
+        """The table's next offset of every owned partition."""
+        return dict(self._committed)
+
+    @property
+    def waiting(self) -> int:
+        """Records read and not committed."""
+        return self._waiting.records
+
+    @property
+    def started(self) -> bool:
+        """Whether partitions were taken over."""
+        return bool(self._owned.token)
+
+    def start(self) -> None:
+        """Take all partitions of all topics over, and read on from the table's offsets.
+
+        Raises:
+            TopicChangedError: A topic is not the one that fed the table.
+            OffsetGoneError: The log no longer holds what the table wants next.
+            SinkError: The table cannot be reached; call again.
+        """
+        parts = self.parts
+        infos = infos_of(parts.broker, parts.topics)
+        partitions = frozenset((name, number) for name, info in infos.items() for number in range(info.partitions))
+        head = parts.table.head()
+        # Before anybody is fenced: a writer that cannot go on must not stop one that can.
+        check_same(infos, head.topic_ids, parts.data_type.name)
+        check_held(parts.broker, head.offsets, partitions, parts.data_type.name)
+        parts.broker.register(parts.name, parts.topics)
+        self._owned = parts.table.take_over(partitions, {n: i.id for n, i in infos.items()}, parts.owner)
+        self._schedule.started(parts.clock.monotonic())
+        self._begin()
+
+    def step(self, timeout: float) -> bool:
+        """Read once and claim what is new.
+
+        Args:
+            timeout: Seconds to wait for the first record.
+
+        Returns:
+            Whether there was anything to read.
+
+        Raises:
+            FencedError: Nothing is owned any more.
+            K2Error: The log, the store or the table failed; nothing is lost, call again if it is not `Permanent`.
+        """
+        self._recover()
+        return self._intake.read(timeout, self._committed, self._waiting)
+
+    def due(self, now: float) -> bool:
+        """Whether it is time for a commit.
+
+        Args:
+            now: `Clock.monotonic()`.
+        """
+        return self._schedule.due(now, self._waiting.records)
+
+    def commit(self) -> bool:
+        """Store everything that waits, with the offsets, in one atomic step.
+
+        Returns:
+            Whether a commit landed; False where nothing waited, or where the records must be read again.
+
+        Raises:
+            FencedError: Another writer owns everything now; nothing of this commit was stored.
+            SinkError: The table cannot be reached; call again.
+        """
+        self._recover()
+        self._settling.run()
+        if not self._waiting.records:
+            return False
+        parts, began = self.parts, self.parts.clock.monotonic()
+        self._schedule.commits(began)
+        try:
+            crash_point("before-write")
+            staged = parts.table.stage(self._waiting.take(parts.data_type.table_schema))
+            crash_point("after-files")
+            return self._swap(staged)
+        finally:
+            spent = max(0.0, parts.clock.monotonic() - began)
+            parts.metrics.add("k2_writer_commit_seconds_total", spent, data_type=parts.data_type.name)
+
+    def reached(self, ends: Offsets) -> bool:
+        """Whether everything below these log ends was read, of what is owned."""
+        positions = self._intake.positions()
+        return all(
+            max(self._waiting.next.get(place, at), positions.get(place, 0), at) >= ends.get(place, 0)
+            for place, at in self._committed.items()
+        )
+
+    def lag(self) -> dict[Partition, int]:
+        """Records in the log beyond the table, by partition; also sets the gauge."""
+        lag = lag_of(self.parts.broker.ends(self.parts.topics), self._committed)
+        self.parts.metrics.set("k2_writer_lag_records", sum(lag.values()), data_type=self.parts.data_type.name)
+        return lag
+
+    def holes(self) -> list[Hole]:
+        """Ids that should be contiguous and are absent."""
+        return self._ledger.missing()
+
+    def close(self) -> None:
+        """Release what is held; what waits stays in the log."""
+        parts = self.parts
+        for part in (parts.consumer, parts.producer, parts.dedup, parts.table):
+            part.close()
+
+    # ---- commits
+
+    def _swap(self, staged: Staged) -> bool:
+        expect = dict(self._committed)
+        offsets = {**{p: o for p, o in expect.items() if o}, **self._waiting.next}
+        try:
+            self.parts.table.commit(staged, self._owned, expect, offsets)
+        except FencedError as error:
+            self._outcome("fenced")
+            discard(self.parts, staged)
+            self._lose(error)
+            return False
+        except CommitConflictError as error:
+            self._outcome("conflict")
+            discard(self.parts, staged)
+            self._conflict(error)
+            return False
+        except SinkError as error:
+            self._outcome("unknown")
+            self.parts.logger.warning("commit outcome unknown data_type=%s error=%s", self.parts.data_type.name, error)
+            self._doubt = offsets
+            return self._resolve()
+        crash_point("after-commit")
+        self._landed()
+        return True
+
+    def _landed(self) -> None:
+        waiting = self._waiting
+        self._outcome("landed")
+        self._doubt, self._conflicts, self._waiting = None, 0, Waiting()
+        for place, following in waiting.next.items():
+            self._settling.add(place, self._committed[place], following)
+            self._committed[place] = following
+        crash_point("before-settle")
+        self._settling.run()
+        tidy(self.parts, waiting.newest_us, self._committed)
+        tell_landed(self.parts, waiting, self._ledger)
+
+    def _outcome(self, outcome: str) -> None:
+        self.parts.metrics.add("k2_writer_commits_total", data_type=self.parts.data_type.name, outcome=outcome)
+
+    # ---- what puts things right
+
+    def _recover(self) -> None:
+        if self._fence is not None:
+            raise self._fence
+        if self._doubt is not None:
+            self._resolve()
+        if self._astray:
+            self._begin()
+
+    def _resolve(self) -> bool:
+        """The outcome of a commit is unknown: the table's offsets tell. No file is deleted: the swap may still land."""
+        doubt, there = self._doubt or {}, self.parts.table.head().offsets
+        if all(there.get(place, 0) == offset for place, offset in doubt.items()):
+            self._landed()
+            return True
+        self._drop()
+        return False
+
+    def _conflict(self, error: CommitConflictError) -> None:
+        self._drop()
+        self._conflicts += 1
+        self.parts.logger.warning("commit conflict data_type=%s error=%s", self.parts.data_type.name, error)
+        if self._conflicts >= CONFLICTS:
+            self._conflicts = 0
+            raise error
+
+    def _lose(self, error: FencedError) -> None:
+        """Somebody else's token: the whole commit is dropped, what is lost given up, what is left read again."""
+        self._drop()
+        lost = (error.partitions & self._owned.partitions) or self._owned.partitions
+        for place in lost:
+            self.parts.dedup.revoke(place)
+            self._committed.pop(place, None)
+        self._settling.drop(lost)
+        self._owned = Ownership(self._owned.token, self._owned.partitions - lost)
+        self.parts.logger.error("fenced data_type=%s lost=%d error=%s", self.parts.data_type.name, len(lost), error)
+        if not self._owned.partitions:
+            self._fence = error
+            raise error
+
+    def _drop(self) -> None:
+        """Nothing that was read since the last commit ever happened."""
+        for place, offset in self._committed.items():
+            self.parts.dedup.abandon(place, offset)
+        self._waiting, self._doubt, self._astray = Waiting(), None, True
+
+    def _begin(self) -> None:
+        """Read on from the head's offsets; windows are built anew where the head is not where we left it."""
+        parts = self.parts
+        self._drop()
+        head = parts.table.head()
+        check_held(parts.broker, head.offsets, self._owned.partitions, parts.data_type.name)
+        contiguous = frozenset(e for e, facts in parts.admission.facts.items() if facts.ids == "contiguous")
+        for place in sorted(self._owned.partitions):
+            offset = head.offsets.get(place, 0)
+            if self._committed.get(place) != offset:
+                self._committed.pop(place, None)
+                self._settling.drop([place])
+                parts.dedup.assign(place, offset, Watched(parts.table.stored(), self._ledger, contiguous))
+                self._committed[place] = offset
+        self._intake.reset()
+        self._astray = False

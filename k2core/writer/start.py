@@ -1,0 +1,60 @@
+"""What must hold before a writer may read on from a table's offsets: typed errors, never a silent reset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from k2core.errors import OffsetGoneError, TopicChangedError
+from k2core.interfaces.broker import Broker, Offsets, Partition, TopicInfo
+
+
+def infos_of(broker: Broker, topics: Sequence[str]) -> dict[str, TopicInfo]:
+    """The topics as the log has them.
+
+    Raises:
+        TopicChangedError: One is missing.
+    """
+    there = broker.topics()
+    if missing := [name for name in topics if name not in there]:
+        raise TopicChangedError(f"the log has no topic {', '.join(missing)}: create it (k2 ingest does) or drop it")
+    return {name: there[name] for name in topics}
+
+
+def check_same(infos: Mapping[str, TopicInfo], stored: Mapping[str, str], table: str) -> None:
+    """The topics are those that fed the table before.
+
+    Raises:
+        TopicChangedError: One was created anew, so that its offsets mean other records.
+    """
+    for name, info in infos.items():
+        if stored.get(name, info.id) != info.id:
+            raise TopicChangedError(
+                f"topic {name} is another one than the one that fed table {table} "
+                f"(id {info.id}, the table says {stored[name]}): bring the old log back, or start a new table"
+            )
+
+
+def check_held(broker: Broker, offsets: Offsets, owned: frozenset[Partition], table: str) -> None:
+    """The log still holds what the table wants next.
+
+    Raises:
+        OffsetGoneError: Retention removed records that no commit carried.
+    """
+    starts = broker.starts(sorted({topic for topic, _ in owned}))
+    for place in sorted(owned):
+        start, wanted = starts.get(place, 0), offsets.get(place, 0)
+        if start > wanted:
+            raise OffsetGoneError(
+                f"{place[0]}/{place[1]} starts at offset {start}, but table {table} wants {wanted} next: "
+                f"{start - wanted} records are gone from the log; bring it back, or start a new table"
+            )
+
+
+def lag_of(ends: Offsets, offsets: Offsets) -> dict[Partition, int]:
+    """Records of each partition beyond these offsets; across a log epoch (2**40 offsets) at least so many."""
+    lag = {}
+    for place, end in ends.items():
+        at = offsets.get(place, 0)
+        if end > at:
+            lag[place] = end - at if end >> 40 == at >> 40 else max(1, end & ((1 << 40) - 1))
+    return lag

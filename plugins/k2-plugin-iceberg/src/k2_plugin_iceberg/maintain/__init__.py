@@ -1,0 +1,1 @@
+"""Upkeep of a table beside ingestion: compaction, expiry, deleting what nobody can reach any more."""

@@ -1,0 +1,119 @@
+"""The log's offsets in a table's snapshots: what makes a commit of rows and of progress one atomic step.
+
+Keys of a k2 snapshot's summary:
+
+    k2.v        "1"
+    k2.op       "ingest", "compact", "merge" …: who made it and why
+    k2.commit   unique id of the commit, to recognise it after a lost reply
+    k2.offsets  {"market.crypto.trades.binance": {"id": "<topic id>", "offsets": {"0": 812, "7": 4061}}, …}
+
+`k2.offsets` is complete: every topic that ever fed the table, with the next offset of every partition. The newest
+snapshot of `main` counts, by ancestry: after a rollback the offsets are those of the rows that are left.
+Survived: rollback, expiry of older snapshots, compaction by foreign engines (they add no rows and inherit).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from k2core.plugin import Offsets, Partition, SinkError
+
+if TYPE_CHECKING:
+    from pyiceberg.table.metadata import TableMetadata
+    from pyiceberg.table.snapshots import Snapshot
+
+VERSION = "k2.v"
+OP = "k2.op"
+COMMIT = "k2.commit"
+OFFSETS = "k2.offsets"
+
+
+def pack(offsets: Offsets, topic_ids: Mapping[str, str]) -> str:
+    """Offsets and topic ids as the text of `k2.offsets`."""
+    topics: dict[str, dict[str, object]] = {t: {"id": topic_ids[t], "offsets": {}} for t in sorted(topic_ids)}
+    for (topic, partition), offset in sorted(offsets.items()):
+        entry = topics.setdefault(topic, {"id": "", "offsets": {}})
+        entry["offsets"][str(partition)] = offset  # type: ignore[index]
+    return json.dumps(topics, separators=(",", ":"))
+
+
+@lru_cache(maxsize=64)
+def _unpack(text: str) -> tuple[dict[Partition, int], dict[str, str]]:
+    topics = json.loads(text)
+    offsets = {(t, int(p)): o for t, entry in topics.items() for p, o in entry["offsets"].items()}
+    return offsets, {t: entry["id"] for t, entry in topics.items()}
+
+
+def unpack(text: str) -> tuple[dict[Partition, int], dict[str, str]]:
+    """The reverse of `pack`: (next offset per partition, id per topic)."""
+    offsets, topic_ids = _unpack(text)
+    return dict(offsets), dict(topic_ids)
+
+
+def snapshot_offsets(metadata: TableMetadata, snapshot: Snapshot) -> tuple[dict[Partition, int], dict[str, str]]:
+    """Offsets that hold at a snapshot: its own, or those of the nearest ancestor from which it inherits.
+
+    Raises:
+        SinkError: A snapshot in between added rows without saying from where, or is gone.
+    """
+    at: Snapshot | None = snapshot
+    while at is not None:
+        summary = at.summary
+        if summary is not None and (text := summary.get(OFFSETS)):
+            return unpack(text)
+        if not _inherits(at):
+            raise SinkError(
+                f"snapshot {at.snapshot_id} of {metadata.location} added rows without k2.offsets (another program "
+                "appended to the table): what of the log it holds is unknown. Roll main back to its parent "
+                f"({at.parent_snapshot_id}), or load those rows through k2 instead"
+            )
+        at = _parent(metadata, at)
+    return {}, {}
+
+
+def _parent(metadata: TableMetadata, snapshot: Snapshot) -> Snapshot | None:
+    parent_id = snapshot.parent_snapshot_id
+    parent = metadata.snapshot_by_id(parent_id) if parent_id is not None else None
+    rows = int(snapshot.summary.get("total-records") or 0) if snapshot.summary else 0
+    # pyiceberg's expiry forgets the parent's id, Java's keeps it: either way rows without an origin must not pass.
+    if parent is None and (parent_id is not None or rows):
+        raise SinkError(
+            f"snapshot {snapshot.snapshot_id} of {metadata.location} has no k2.offsets and the snapshot before it was "
+            "expired: what of the log it holds is unknown. Roll main back to a snapshot that has them"
+        )
+    return parent
+
+
+def head_offsets(metadata: TableMetadata) -> tuple[dict[Partition, int], dict[str, str]]:
+    """Next offset per partition and id per topic at the head of `main`; both empty while nothing was committed.
+
+    Raises:
+        SinkError: A foreign append hides the offsets.
+    """
+    head = metadata.current_snapshot()
+    return ({}, {}) if head is None else snapshot_offsets(metadata, head)
+
+
+def committed(metadata: TableMetadata, commit_id: str) -> Snapshot | None:
+    """The snapshot that a commit made, where it is in `main`'s ancestry."""
+    at = metadata.current_snapshot()
+    while at is not None:
+        if at.summary is not None and at.summary.get(COMMIT) == commit_id:
+            return at
+        at = metadata.snapshot_by_id(at.parent_snapshot_id) if at.parent_snapshot_id is not None else None
+    return None
+
+
+def _inherits(snapshot: Snapshot) -> bool:
+    """Whether a snapshot without offsets leaves them as they were: a rewrite, or one that took rows out.
+
+    An engine that deletes by copying adds the rows that stay and removes all; what it adds came from the log once.
+    """
+    summary = snapshot.summary
+    if summary is None:
+        return False
+    added, deleted = (int(summary.get(k) or 0) for k in ("added-records", "deleted-records"))
+    return summary.operation.value == "replace" or added <= deleted

@@ -1,0 +1,167 @@
+"""Two writers, lost replies, foreign programs: who may land what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+from sqlalchemy.exc import OperationalError
+
+from k2core.plugin import CommitConflictError, CommitUnknownError, FencedError, SinkError
+
+TOPIC = "market.crypto.trades.binance"
+
+
+def test_newest_writer_wins_at_once_and_a_paused_one_cannot_land(lake: Any, same_rows: Any) -> None:
+    first, second = lake.table(), lake.table()
+    old = lake.own(first, "old:1")
+    kept = lake.ingest(first, old, 200)
+    expect = dict(lake.tape.offsets)
+    fresh = lake.tape.trades(300, lake.clock.now_ms())
+    paused = first.stage(fresh)  # the first writer stops here
+    new = lake.own(second, "new:2")
+    with pytest.raises(FencedError, match="new:2 took over 16 partitions") as caught:
+        first.commit(paused, old, expect, dict(lake.tape.offsets))
+    assert caught.value.partitions == old.partitions
+    same_rows(lake.read(), kept)
+    second.commit(second.stage(fresh), new, expect, dict(lake.tape.offsets))
+    with pytest.raises(FencedError):
+        first.commit(paused, old, expect, dict(lake.tape.offsets))
+    same_rows(lake.read(), kept, fresh)
+
+
+def test_takeover_between_check_and_swap_makes_the_swap_fail(lake: Any) -> None:
+    first, second = lake.table(), lake.table()
+    old = lake.own(first, "old:1")
+    catalog = first._state._catalog
+
+    class TakesOver:
+        def location(self, table: Any) -> Any:
+            return catalog.location(table)
+
+        def swap(self, table: Any, before: str, after: str) -> bool:
+            first._state._catalog = catalog
+            lake.own(second, "new:2")  # a property alone: main does not move
+            return bool(catalog.swap(table, before, after))
+
+    first._state._catalog = TakesOver()
+    with pytest.raises(FencedError, match="new:2"):
+        lake.ingest(first, old, 100)
+    assert lake.read().num_rows == 0
+    assert not list((lake.root / "market.trades" / "metadata").glob("snap-*"))
+
+
+def test_part_of_the_partitions_can_be_taken(lake: Any) -> None:
+    first, second = lake.table(), lake.table()
+    old = lake.own(first, "old:1")
+    second.take_over(frozenset({(TOPIC, 3), (TOPIC, 5)}), {TOPIC: "id-1"}, "new:2")
+    with pytest.raises(FencedError) as caught:
+        lake.ingest(first, old, 100)
+    assert caught.value.partitions == {(TOPIC, 3), (TOPIC, 5)}
+    assert "leave" in str(caught.value).lower()
+
+
+def test_older_writer_that_landed_in_between_is_a_conflict_not_a_fence(lake: Any) -> None:
+    table = lake.table()
+    owned = lake.own(table)
+    lake.ingest(table, owned, 100)
+    staged = table.stage(lake.tape.trades(10, lake.clock.now_ms()))
+    with pytest.raises(CommitConflictError):
+        table.commit(staged, owned, {(TOPIC, 0): 0}, dict(lake.tape.offsets))
+
+
+class Flaky:
+    """A catalog that loses replies: after the swap, before it, or altogether."""
+
+    def __init__(self, catalog: Any, lands: bool, times: int = 1, dead: bool = False) -> None:
+        self.catalog, self.lands, self.times, self.dead, self.lost = catalog, lands, times, dead, 0
+
+    def location(self, table: Any) -> Any:
+        if self.dead and self.lost:
+            raise OperationalError("select", {}, Exception("no route"))
+        return self.catalog.location(table)
+
+    def swap(self, table: Any, old: str, new: str) -> bool:
+        if self.lost >= self.times:
+            return bool(self.catalog.swap(table, old, new))
+        self.lost += 1
+        if self.lands:
+            assert self.catalog.swap(table, old, new)
+        raise OperationalError("update", {}, Exception("database is locked"))
+
+
+@pytest.mark.parametrize("lands", [True, False])
+def test_lost_reply_stores_rows_once(lake: Any, same_rows: Any, lands: bool) -> None:
+    table = lake.table()
+    owned = lake.own(table)
+    parts = [lake.ingest(table, owned, 100)]
+    table._state._catalog = Flaky(table._state._catalog, lands)
+    parts.append(lake.ingest(table, owned, 100))
+    assert table.head().offsets == lake.tape.offsets
+    same_rows(lake.read(), *parts)
+    table._state._catalog = Flaky(table._state._catalog, lands)
+    assert lake.own(table).token != owned.token
+
+
+def test_dead_catalog_is_an_unknown_outcome(lake: Any) -> None:
+    table = lake.table(commit_attempts=3)
+    owned = lake.own(table)
+    table._state._catalog = Flaky(table._state._catalog, lands=True, dead=True)
+    with pytest.raises(CommitUnknownError, match="compare offsets"):
+        lake.ingest(table, owned, 100)
+    assert lake.table().head().offsets == lake.tape.offsets  # it had landed
+
+
+def test_rollback_rewinds_offsets_with_the_rows_and_leaves_tokens(lake: Any, same_rows: Any) -> None:
+    table = lake.table()
+    owned = lake.own(table)
+    kept = lake.ingest(table, owned, 100)
+    before, snapshot = dict(lake.tape.offsets), table.head().snapshot_id
+    lake.ingest(table, owned, 100)
+    catalog = SqlCatalog("k2", uri=f"sqlite:///{lake.root}/catalog.db")
+    catalog.load_table("market.trades").manage_snapshots().rollback_to_snapshot(snapshot).commit()
+    catalog.close()
+    assert table.head().offsets == before
+    with pytest.raises(CommitConflictError):  # its positions are ahead of the table now
+        lake.ingest(table, owned, 10)
+    lake.tape.offsets = dict(before)
+    again = lake.ingest(table, owned, 50)
+    same_rows(lake.read(), kept, again)
+
+
+def test_foreign_append_is_named_and_foreign_rewrite_inherits(lake: Any) -> None:
+    table = lake.table()
+    owned = lake.own(table)
+    rows = lake.ingest(table, owned, 100)
+    catalog = SqlCatalog("k2", uri=f"sqlite:///{lake.root}/catalog.db")
+    foreign = catalog.load_table("market.trades")
+    foreign.delete("trade_id = 'nobody has this'")
+    foreign.delete(f"log_offset = 0 and symbol = '{rows['symbol'][0]}'")
+    first = lake.table().head()
+    assert first.offsets == lake.tape.offsets  # rows went away, none came in
+    foreign = catalog.load_table("market.trades")
+    foreign.append(pa.table(rows.slice(0, 5).cast(schema_to_pyarrow(foreign.schema()))))
+    catalog.close()
+    with pytest.raises(SinkError, match=r"without k2\.offsets"):
+        table.head()
+    with pytest.raises(SinkError, match="Roll main back"):
+        lake.ingest(table, owned, 10)
+
+
+def test_stale_append_by_pyiceberg_does_not_land_twice(lake: Any) -> None:
+    """pyiceberg's own retry re-parents a stale append; the table's properties forbid it."""
+    table = lake.table()
+    owned = lake.own(table)
+    rows = lake.ingest(table, owned, 100)
+    catalog = SqlCatalog("k2", uri=f"sqlite:///{lake.root}/catalog.db")
+    stale = catalog.load_table("market.trades")
+    lake.ingest(table, owned, 100)
+    from pyiceberg.exceptions import CommitFailedException
+
+    with pytest.raises(CommitFailedException):
+        stale.append(pa.table(rows.cast(schema_to_pyarrow(stale.schema()))))
+    catalog.close()
+    assert lake.read().num_rows == 200

@@ -1,0 +1,112 @@
+"""Exactly once, whatever is killed: a recorded (or generated) tape with doubled frames, and `kill -9` at random moments."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import random
+import signal
+import time
+
+import pytest
+
+from tests.e2e.capture import Capture, capture, tape, wait_until
+
+LONG = bool(os.environ.get("K2_LONG"))
+KILLS = 200 if LONG else 20
+QUICK = '\n[ingest]\nlinger_ms = 20\n\n[run]\nlog_level = "WARNING"\n'
+
+
+def drain(world: Capture) -> None:
+    """Stop ingest with what it holds in the log, then commit everything."""
+    ingest = world.running[0]
+    ingest.send_signal(signal.SIGTERM)
+    assert ingest.wait(30) == 0, world.output("ingest")
+    last = world.start("write", "--once")
+    assert last.wait(60) == 0, world.output("write")
+
+
+def assert_exact(world: Capture) -> None:
+    for name in ("trades", "quotes"):
+        verdict = world.verdict(name)
+        assert verdict.ok, f"{name}: {verdict}"
+        assert verdict.issued > 100
+
+
+def test_everything_is_stored_once_however_often_the_writer_is_killed(tmp_path: pathlib.Path) -> None:
+    seed = int(os.environ.get("K2_SEED", time.time_ns() % 1_000_000))
+    print(f"repeat with K2_SEED={seed}")
+    moments = random.Random(seed)
+    with capture(tmp_path, tape(), QUICK.replace("[ingest]", "[maintenance]\ninterval_s = 2\n\n[ingest]")) as world:
+        world.start("ingest")
+        played = world.exchange.play()
+        killed = 0
+        while killed < KILLS:
+            writer = world.start("write")
+            time.sleep(moments.uniform(0.9, 2.2))
+            assert writer.poll() is None, world.output("write")
+            writer.kill()
+            writer.wait(10)
+            killed += 1
+        played.result(120)
+        drain(world)
+        assert_exact(world)
+
+
+@pytest.mark.parametrize("point", ["before-write", "after-files", "after-commit", "before-settle"])
+def test_a_crash_at_each_named_point_costs_and_doubles_nothing(tmp_path: pathlib.Path, point: str) -> None:
+    with capture(tmp_path, tape(recordings=None, trades=1500, seconds=2), QUICK) as world:
+        world.start("ingest")
+        played = world.exchange.play()
+        for turn in ("1", "2"):
+            writer = world.start("write", K2_CRASH_AT=point, K2_CRASH_AFTER=turn)
+            assert writer.wait(60) == -signal.SIGKILL, world.output("write")
+        played.result(60)
+        drain(world)
+        assert_exact(world)
+
+
+def test_a_second_writer_fences_the_first_at_once(tmp_path: pathlib.Path) -> None:
+    with capture(tmp_path, tape(recordings=None, trades=3000, seconds=6), QUICK) as world:
+        world.start("ingest")
+        played = world.exchange.play()
+        first = world.start("write")
+        wait_until("the first writer commits", lambda: committed(world) > 0)
+        second = world.start("write")
+        assert first.wait(30) == 4, world.output("write")
+        assert second.poll() is None
+        played.result(60)
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(30) == 0, world.output("write")
+        drain(world)
+        assert_exact(world)
+
+
+def test_a_frozen_writer_that_wakes_up_lands_nothing(tmp_path: pathlib.Path) -> None:
+    with capture(tmp_path, tape(recordings=None, trades=3000, seconds=6), QUICK) as world:
+        world.start("ingest")
+        played = world.exchange.play()
+        frozen = world.start("write")
+        wait_until("the first writer commits", lambda: committed(world) > 0)
+        os.kill(frozen.pid, signal.SIGSTOP)
+        before = committed(world)
+        second = world.start("write")
+        wait_until("the second writer commits, waiting for nobody", lambda: committed(world) > before, 20)
+        os.kill(frozen.pid, signal.SIGCONT)
+        assert frozen.wait(30) == 4, world.output("write")
+        played.result(60)
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(30) == 0, world.output("write")
+        drain(world)
+        assert_exact(world)
+
+
+def committed(world: Capture) -> int:
+    """Rows in the trades table; 0 while there is none."""
+    from pyiceberg.exceptions import NoSuchTableError
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        return len(world.rows("trades"))
+    except (NoSuchTableError, OperationalError):
+        return 0

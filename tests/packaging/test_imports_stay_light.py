@@ -1,0 +1,34 @@
+"""`k2 plugins` and `k2 --version` are quick, for nothing heavy is imported to say what is installed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+HEAVY = {"pyiceberg", "litestar", "duckdb", "redis", "confluent_kafka", "polars", "uvicorn", "websockets", "rich"}
+PROBE = """
+import sys
+from k2core.cli.main import run
+code = run(["plugins", "--json"])
+sys.stderr.write(" ".join(sorted({m.partition(".")[0] for m in sys.modules})))
+sys.exit(code)
+"""
+LIMIT_S = 0.7
+
+
+def test_plugins_imports_nothing_heavy() -> None:
+    done = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=True)
+    assert {"kind", "name", "distribution", "version", "state", "error"} == set(json.loads(done.stdout)[0])
+    assert HEAVY & set(done.stderr.split()) == set()
+
+
+def test_plugins_is_quick() -> None:
+    def once() -> float:
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "k2core.cli.main", "plugins"], capture_output=True, check=True)
+        return time.perf_counter() - began
+
+    # The best of several: a busy machine makes any one of them slow, and an import that should not be makes all.
+    assert min(once() for _ in range(6)) < LIMIT_S
