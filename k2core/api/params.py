@@ -52,7 +52,12 @@ EXPLAIN = Param("explain", {"type": "string", "enum": ["true", "false"]}, "Say w
 MIN_OFFSET = Param(
     "min_offset", _TEXT, "Wait until the log is read up to here: TOPIC:PARTITION:NEXT_OFFSET, by commas."
 )
-INTERVAL = Param("interval", _TEXT, "Length of a bar: a number and ms, s, m, h or d, as 1m.", required=True)
+INTERVAL = Param(
+    "interval",
+    {**_TEXT, "pattern": "^[0-9]{1,9}(ms|s|m|h|d)$"},
+    "Length of a bar: a number and ms, s, m, h or d, as 1m.",
+    required=True,
+)
 
 ROWS = (SYMBOL, SYMBOLS, EXCHANGE, START, END, ORDER, LIMIT, CURSOR, AS_OF, SNAPSHOT, FIELDS, FORMAT, EXPLAIN,
         MIN_OFFSET)  # fmt: skip

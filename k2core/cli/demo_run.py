@@ -137,7 +137,7 @@ def result(run: Run, measured: dict[str, float | None]) -> dict[str, Any]:
 
 def dead_letters(run: Run) -> int:
     """Dead letters in the demo's log."""
-    config = load_config(run.folder / "k2.toml", env={})
+    config = load_config(run.folder / "k2.toml")
     assembly = Assembly(config, run.session.registry)
     with assembly.broker() as log:
         return sum(1 for _ in letters(log, assembly.data_types()[DEAD_LETTERS]))

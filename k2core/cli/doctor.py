@@ -80,7 +80,9 @@ def plugins(session: Session) -> Iterator[Finding]:
     """Plugins that cannot be used."""
     for entry in session.registry.broken:
         repair = f"pip install --upgrade --force-reinstall {entry.distribution}"
-        if entry.state == "clash":
+        if entry.distribution.endswith(".py"):
+            repair = f"mend {entry.distribution}, or leave --plugin out"
+        elif entry.state == "clash":
             repair = f"pip uninstall {entry.distribution}"
         yield Finding(f"plugin {entry.distribution}", False, f"{entry.kind} {entry.name}: {entry.error}", repair)
     working = sum(entry.state == "ok" for entry in session.registry.entries)

@@ -31,7 +31,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.stopping = threading.Event()
-        self._callbacks: list[Callable[[], None]] = []
+        self._callbacks: list[Callable[[], object]] = []
         self._reader, self._writer = os.pipe()
         self._count = 0
 
@@ -45,7 +45,7 @@ class StopSignals:
             signal.signal(number, old)
         os.close(self._writer)  # ends the thread, which closes the other end
 
-    def call(self, back: Callable[[], None]) -> None:
+    def call(self, back: Callable[[], object]) -> None:
         """Have something called when it is time to stop."""
         self._callbacks.append(back)
         if self.stopping.is_set():

@@ -122,5 +122,10 @@ def pipeline(
         metrics=assembly.metrics,
         logger=self.logger,
         owner=f"{socket.gethostname()}:{os.getpid()}",
-        name=f"{sink_name}.{data_type.table}",
+        name=consumer_name(sink_name, data_type),
     )
+
+
+def consumer_name(sink: str, data_type: DataType) -> str:
+    """Name under which the log knows a table as a consumer: retention keeps what it has not released."""
+    return f"{sink}.{data_type.table}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
@@ -30,11 +30,19 @@ class Appending:
         clock: How long a stall lasted.
         metrics: `k2_ingest_log_stalls_total`.
         logger: Says when the log refuses, and when it takes again.
+        thread: Runs one thing after the other; a thread of its own by default, the caller's in the simulation.
     """
 
-    def __init__(self, producer: Producer, clock: Clock, metrics: Metrics, logger: logging.Logger) -> None:
+    def __init__(
+        self,
+        producer: Producer,
+        clock: Clock,
+        metrics: Metrics,
+        logger: logging.Logger,
+        thread: Executor | None = None,
+    ) -> None:
         self._producer, self._clock, self._metrics, self._logger = producer, clock, metrics, logger
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ingest")
+        self._thread = thread or ThreadPoolExecutor(1, thread_name_prefix="ingest")
         self.stalls = 0
 
     async def in_thread(self, work: Callable[[], T]) -> T:

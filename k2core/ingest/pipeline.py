@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -66,6 +67,7 @@ class IngestPipeline:
         logger: Named for the connector.
         settings: `[ingest]`.
         drain_s: How long `run` takes to stop, at most.
+        thread: Where normalizing and appending happen; see `Appending`.
     """
 
     def __init__(
@@ -82,13 +84,14 @@ class IngestPipeline:
         settings: IngestSettings,
         *,
         drain_s: float = 10.0,
+        thread: Executor | None = None,
     ) -> None:
         from k2core.avro.codec import Codec
 
         made = {name: Codec(kind) for name, kind in {**data_types, DEAD_LETTERS.name: DEAD_LETTERS}.items()}
         self.connector, self.exchange = connector, facts.exchange
         self._digest = Digest(normalizer, facts, data_types, {**made, **codecs}, settings.payload_bytes, logger)
-        self._appending = Appending(producer, clock, metrics, logger)
+        self._appending = Appending(producer, clock, metrics, logger, thread)
         self._clock, self._metrics, self._logger = clock, metrics, logger
         self._settings, self._drain_s = settings, drain_s
         self._in_flight: asyncio.Task[None] | None = None
@@ -120,14 +123,16 @@ class IngestPipeline:
         return self.result
 
     async def _pump(self, gathering: Gathering) -> None:
-        while batches := await gathering.next(self._stored):
-            self._in_flight = asyncio.create_task(self._store(batches))
-            self._in_flight.add_done_callback(partial(self._stop_on_failure, asyncio.current_task()))
-
-    def _stop_on_failure(self, pump: asyncio.Task[None] | None, flown: asyncio.Task[None]) -> None:
-        """A store that failed for good ends the pump even while no frames come."""
-        if pump and not flown.cancelled() and flown.exception():
-            pump.cancel()
+        pump = asyncio.current_task()
+        assert pump
+        try:
+            while batches := await gathering.next(self._stored):
+                self._in_flight = asyncio.create_task(self._store(batches))
+                self._in_flight.add_done_callback(lambda flown: failure(flown) and pump.cancel())
+        except asyncio.CancelledError:
+            if self._in_flight and (error := failure(self._in_flight)):
+                raise error from None  # that is what cancelled us: it must be known even while no frames come
+            raise
 
     async def _stored(self) -> None:
         """Wait until nothing is in flight; raises what its storing raised."""
@@ -173,6 +178,11 @@ class IngestPipeline:
             )
         else:
             pump.result()
+
+
+def failure(task: asyncio.Task[None]) -> BaseException | None:
+    """What a task raised, where it is done."""
+    return task.exception() if task.done() and not task.cancelled() else None
 
 
 async def cancelled(*tasks: asyncio.Task[object]) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
-import time
 
 HEAVY = {"pyiceberg", "litestar", "duckdb", "redis", "confluent_kafka", "polars", "uvicorn", "websockets", "rich"}
 PROBE = """
@@ -26,9 +26,10 @@ def test_plugins_imports_nothing_heavy() -> None:
 
 def test_plugins_is_quick() -> None:
     def once() -> float:
-        began = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, "-m", "k2core.cli.main", "plugins"], capture_output=True, check=True)
-        return time.perf_counter() - began
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    # The best of several: a busy machine makes any one of them slow, and an import that should not be makes all.
-    assert min(once() for _ in range(6)) < LIMIT_S
+    # CPU seconds, and the best of several: a busy machine must not fail this, an import that should not be must.
+    assert min(once() for _ in range(5)) < LIMIT_S

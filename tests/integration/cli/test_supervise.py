@@ -131,7 +131,7 @@ def test_they_are_stopped_in_order(start: Callable[..., Up]) -> None:
 
 
 def test_what_does_not_end_in_time_is_cut_short_and_named(start: Callable[..., Up]) -> None:
-    up = start("good", "deaf", "good", drain=0.5)
+    up = start("good", "deaf", "good", drain=5)
     up.ready("ingest", "write", "serve")
     up.process.send_signal(signal.SIGTERM)
     assert up.hear("ended") == "ended 0 write"

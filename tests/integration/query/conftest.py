@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -56,6 +57,7 @@ class World:
         self.codec, self.settings, self.kind = Codec(TRADES), settings, kind
         self.written: list[Written] = []
         self.times: dict[tuple[str, str], int] = {}
+        self.happened: Counter[str] = Counter()
         self.servers = [self.serve(), self.serve()]
         self.settled: list[tuple[int, list]] = []
 
@@ -127,7 +129,13 @@ class World:
         return list(zip(*(rows.column(n).to_pylist() for n in names), strict=True))
 
     def page(self, server: int, **words) -> Answer:
-        return self.servers[server].rows("trades", RowsRequest(**words))
+        answer = self.servers[server].rows("trades", RowsRequest(**words))
+        self.happened["answers"] += 1
+        self.happened["holes"] += "hole_records" in answer.explain
+        self.happened["cold"] += answer.explain["cold_rows"] > 0
+        self.happened["reproducible"] += "as_of_us" in words and answer.reproducible
+        self.happened["rebuilt"] += self.servers[server].tails["trades"].rebuilt > 0
+        return answer
 
     def check(self, server: int, limit: int = 1000, *, descending: bool = True) -> None:
         """One answer, page after page, is exactly what it means."""
@@ -257,11 +265,13 @@ def world() -> World:
 
 @pytest.fixture(scope="session")
 def worlds():
-    """Plays the world of a seed."""
+    """Plays the world of a seed; returns how many answers were checked, holes and tails built anew among them."""
 
-    def run(seed: int, steps: int = 120) -> None:
+    def run(seed: int, steps: int = 120) -> Counter[str]:
         g = random.Random(seed)
-        play(Busy(g.choice(("contiguous", "increasing", "opaque"))), g, steps)
+        world = Busy(g.choice(("contiguous", "increasing", "opaque")))
+        play(world, g, steps)
+        return world.happened
 
     return run
 

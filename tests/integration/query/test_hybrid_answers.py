@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from k2core.errors import QueryError
+from k2core.errors import OffsetGoneError, QueryError
 from k2core.query.answer import RowsRequest
 
 
@@ -108,6 +108,26 @@ def test_rollback_builds_the_tail_anew(world):
     assert refused.value.kind == "rebuilding"
     world.advance(0, 1000)
     world.check(0)
+
+
+def test_a_tail_that_retention_passed_starts_anew_from_the_table(world):
+    fill(world, 0, 10)
+    world.commit(1000)
+    world.log.trim(world.written[0].place, 8)
+    fill(world, 10, 12)
+    world.advance(1, 1000)
+    world.advance(1, 1000)
+    world.check(1)
+    assert world.servers[1].tails["trades"].rebuilt == 1
+
+
+def test_records_that_neither_log_nor_table_has_are_an_error(world):
+    fill(world, 0, 10)
+    world.log.trim(world.written[0].place, 8)
+    tail = world.servers[1].tails["trades"]
+    tail.advance(0)
+    with pytest.raises(OffsetGoneError):
+        tail.advance(0)
 
 
 def test_as_of_a_closed_time_stays_the_same(world):

@@ -4,6 +4,7 @@ answer is the first copies below H; and every rule that carries this is broken o
 from __future__ import annotations
 
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -17,19 +18,20 @@ from k2core.query.held import NEVER
 PLENTY = 25
 
 
-def play_worlds(worlds, n):
-    for seed in range(n):
-        worlds(seed)
+def play_worlds(worlds, seeds):
+    return sum((worlds(seed) for seed in seeds), Counter())
 
 
 def test_answers_mean_what_they_say(worlds):
-    play_worlds(worlds, PLENTY)
+    happened = play_worlds(worlds, range(PLENTY))
+    for event in ("answers", "holes", "cold", "reproducible", "rebuilt"):
+        assert happened[event] > PLENTY, f"too little happened: {happened}"
 
 
 @pytest.mark.slow
 def test_answers_mean_what_they_say_in_many_worlds(worlds):
-    for seed in range(10_000, 10_000 + 20 * PLENTY):
-        worlds(seed)
+    happened = play_worlds(worlds, range(10_000, 10_000 + 20 * PLENTY))
+    assert happened["answers"] > 200 * PLENTY
 
 
 def test_any_interleaving_gives_exact_answers(busy_world):
@@ -142,4 +144,4 @@ def break_snapshot_before_tail_ends(monkeypatch):
 def test_a_broken_rule_is_found(worlds, monkeypatch, broken):
     broken(monkeypatch)
     with pytest.raises((AssertionError, BaseExceptionGroup)):
-        play_worlds(worlds, 4 * PLENTY)
+        play_worlds(worlds, range(4 * PLENTY))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from k2core.admission.identities import number_of
-from k2core.errors import CommitConflictError, FencedError
+from k2core.errors import CommitConflictError, CommitUnknownError, FencedError
 from k2core.interfaces.broker import Offsets, Partition
 from k2core.interfaces.dedup import StoredIdentities
 from k2core.interfaces.frames import ChannelFacts
@@ -37,7 +38,8 @@ class Store:
     topic_ids: dict[str, str] = field(default_factory=dict)
     takings: int = 0
     commits: int = 0
-    late: list[Callable[[], None]] = field(default_factory=list)
+    on_the_way: list[Callable[[], None]] = field(default_factory=list)
+    reached: dict[Partition, int] = field(default_factory=dict)
 
     def swap(self, rows: list[Row], owned: Ownership, expect: Offsets, offsets: Offsets) -> None:
         lost = frozenset(p for p in owned.partitions if self.tokens.get(p) != owned.token)
@@ -48,6 +50,17 @@ class Store:
             raise CommitConflictError(f"offsets are not {moved}")
         self.main = Version(self.main.rows + tuple(rows), {**self.main.offsets, **offsets}, self.main)
         self.commits += 1
+        self.reached.update({p: max(o, self.reached.get(p, 0)) for p, o in offsets.items()})
+
+    def arrive(self) -> bool:
+        """A swap of which nothing was heard reaches the catalog after all; whether it landed."""
+        if not self.on_the_way:
+            return False
+        try:
+            self.on_the_way.pop()()
+        except (FencedError, CommitConflictError):
+            return False
+        return True
 
     def roll_back(self) -> None:
         self.main = self.main.parent or self.main
@@ -78,8 +91,13 @@ class MemoryTable(SinkTable):
         return Staged(len(rows), rows.nbytes, rows.to_pylist())
 
     def commit(self, staged: Staged, owned: Ownership, expect: Offsets, offsets: Offsets) -> Head:
-        self._fault("swap")
-        self.store.swap(list(staged.files), owned, dict(expect), dict(offsets))
+        swap = partial(self.store.swap, list(staged.files), owned, dict(expect), dict(offsets))
+        try:
+            self._fault("swap")
+        except CommitUnknownError:
+            self.store.on_the_way.append(swap)
+            raise
+        swap()
         self._fault("reply")
         return Head(snapshot_id=self.store.commits, offsets=self.store.main.offsets)
 

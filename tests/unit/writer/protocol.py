@@ -140,11 +140,14 @@ class ProtocolWorld:
             self.writers.append(self.world.writer(self.fault))
         elif chance < 0.935:
             self.foreign()
-        elif chance < 0.95:
+        elif chance < 0.945:
+            self.told["landed long after"] += self.world.table.arrive()
+        elif chance < 0.96:
             self.told["rolled back"] += 1
             self.world.table.roll_back()
-        if self.seen is not self.world.table.main:
-            self.seen = self.world.table.main
+        state = self.world.table.main, str(self.world.log.released)
+        if self.seen != state:
+            self.seen = state
             self.world.check()
 
     def move(self, writer: WriterPipeline) -> None:

@@ -145,6 +145,9 @@ class WriterWorld:
             if not good
         }
         assert refused <= self.buried()
+        for released in self.log.released.values():
+            for place, offset in released.items():
+                assert offset <= self.table.reached.get(place, 0), "retention may remove what no commit carried"
 
 
 PLAIN = [

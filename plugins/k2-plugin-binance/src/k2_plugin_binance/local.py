@@ -97,7 +97,8 @@ class LocalBinance(LocalExchange):
             await asyncio.sleep(max(0.0, start + burst[0].at - self._clock.monotonic()))
             again, self._again = self._again, []
             await self._send([*again, *self._rendered(burst)])
-        await self._send(self._again)
+        again, self._again = self._again, []
+        await self._send(again)
 
     def _rendered(self, burst: Sequence[Event]) -> Iterator[_Frame]:
         """Frames with the time of now; every n-th sound one is kept, to be sent again with the next burst."""
@@ -117,16 +118,20 @@ class LocalBinance(LocalExchange):
         taken = await asyncio.gather(
             *(self._hand(one, [frames[n] for n in part]) for one, part in zip(listening, parts, strict=True))
         )
-        for place in {n for part, all_of_it in zip(parts, taken, strict=True) if all_of_it for n in part}:
-            frame = frames[place]
+        heard = {n for part, all_of_it in zip(parts, taken, strict=True) if all_of_it for n in part}
+        for frame in (frames[n] for n in sorted(heard)):
             self.counts[frame.kind] += 1
-            if frame.kind == "sound":
+            if frame.kind != "malformed":
                 self._issued.note(frame.stream, frame.payload)
 
     async def _hand(self, one: Any, frames: Sequence[_Frame]) -> bool:
+        """Whether a connection took all of the frames; one that is just closing takes none."""
         wrap = self.exchange.dialect.wrap
         messages = [wrap(one.path, frame.stream, frame.payload) for frame in frames]
-        return bool(messages) and await one.send(messages, burst=len(messages)) == len(messages)
+        try:
+            return bool(messages) and await one.send(messages, burst=len(messages)) == len(messages)
+        except RuntimeError:  # asyncio's word for a socket whose closing handshake is under way
+            return False
 
 
 def _tape(settings: LocalBinanceSettings) -> list[Event]:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from k2_plugin_iceberg.settings import IcebergSettings
 
 
+AGAIN_S = 0.05
+
+
 def quoted(text: str) -> str:
     """A text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
@@ -55,7 +58,7 @@ class CursorPool:
         Args:
             sql: With `$1`, `$2` … for the values.
             values: Bound, never part of the text.
-            timeout: Seconds, waiting for a cursor included in no other bound.
+            timeout: Seconds to wait for a cursor, and seconds to run.
             tables: Arrow tables that the query may name.
 
         Raises:
@@ -136,6 +139,25 @@ def _lock_down(settings: IcebergSettings) -> list[str]:
     ]
 
 
+class Deadline:
+    """A moment of real time by which work has to be done."""
+
+    def __init__(self, seconds: float) -> None:
+        self._clock, self.seconds = SystemClock(), seconds
+        self._at = self._clock.monotonic() + seconds
+
+    def left(self) -> float:
+        """Seconds left.
+
+        Raises:
+            QueryError: `timeout`: none are.
+        """
+        left = self._at - self._clock.monotonic()
+        if left <= 0:
+            raise timed_out(self.seconds)
+        return left
+
+
 class Watch:
     """Calls functions that are not cancelled in time. Starts a thread with the first.
 
@@ -172,7 +194,8 @@ class Watch:
         with self._changed:
             self._closed = True
             for _, _, entry in self._due:
-                _stop(entry)
+                if entry["stop"] is not None:
+                    entry["stop"]()
             self._changed.notify()
         if self._thread is not None:
             self._thread.join(timeout=10)
@@ -187,11 +210,9 @@ class Watch:
             while not self._closed:
                 now = self._clock.monotonic()
                 while self._due and (self._due[0][0] <= now or self._due[0][2]["stop"] is None):
-                    _stop(heapq.heappop(self._due)[2])
+                    entry = heapq.heappop(self._due)[2]
+                    if entry["stop"] is not None:
+                        entry["stop"]()  # and again: one that came before the query began was in vain
+                        heapq.heappush(self._due, (now + AGAIN_S, next(self._number), entry))
                 self._changed.wait(self._due[0][0] - now if self._due else None)
 
-
-def _stop(entry: dict[str, Any]) -> None:
-    stop, entry["stop"] = entry["stop"], None
-    if stop is not None:
-        stop()

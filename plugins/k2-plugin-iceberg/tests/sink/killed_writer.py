@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import random
+import select
 import signal
 import sys
 import time
@@ -47,8 +48,8 @@ def rows(start: dict[tuple[str, int], int], count: int) -> pa.Table:
     return pa.table({f.name: plain[f.name] for f in TRADES.table_schema}, schema=TRADES.table_schema)
 
 
-def write(root: Path) -> None:
-    """Take over and commit until killed; every fourth writer maintains as well."""
+def write(root: Path, tell: int) -> None:
+    """Take over and commit until killed, maintain now and then; tell of every commit through a pipe."""
     context = Context(clock=SystemClock(), logger=logging.getLogger("killed"), metrics=Metrics(), instance="lake")
     settings = IcebergSettings(
         warehouse=root, manifest_merge_min=3, snapshots_to_keep=5, slice_settle_s=0, metadata_versions=2
@@ -62,21 +63,27 @@ def write(root: Path) -> None:
         new = {p: at.get(p, 0) + count for p in PARTS}
         table.commit(table.stage(batch), owned, at, new)
         at = new
+        os.write(tell, b".")
         if random.random() < 0.2:
             table.maintain()
 
 
 def main(root: Path, kills: int) -> None:
-    """Kill `kills` writers, one after another."""
-    for _ in range(kills):
+    """Kill `kills` writers, one after another: most at work, every fifth while it starts or takes over."""
+    for number in range(kills):
+        hear, tell = os.pipe()
         child = os.fork()
         if child == 0:
             try:
-                write(root)
+                write(root, tell)
             finally:
                 os._exit(3)
-        time.sleep(random.uniform(0.08, 0.3))
+        if number % 5 != 4:
+            select.select([hear], [], [], 20)  # the first commit has landed
+        time.sleep(random.uniform(0, 0.15))
         os.kill(child, signal.SIGKILL)
+        os.close(hear)
+        os.close(tell)
         _, status = os.waitpid(child, 0)
         if not os.WIFSIGNALED(status):
             raise SystemExit(f"a writer ended by itself: {status}")

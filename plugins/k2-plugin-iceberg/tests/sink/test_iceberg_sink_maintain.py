@@ -196,7 +196,7 @@ def test_commits_do_not_slow_down(lake: Any) -> None:
     owned = lake.own(table)
     took = []
     for _ in range(200):
-        start = time.perf_counter()
+        start = time.process_time()
         lake.ingest(table, owned, 20)
-        took.append(time.perf_counter() - start)
+        took.append(time.process_time() - start)
     assert sorted(took[-40:])[20] < 2.5 * sorted(took[10:50])[20]

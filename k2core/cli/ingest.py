@@ -1,0 +1,136 @@
+"""`k2 ingest`: exchanges to log. An exchange that is away is tried for ever; a log that is full is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from k2core.cli.processes import Process, process
+from k2core.cli.topics import DEAD_LETTERS, declared_topics, ensure_topics
+from k2core.cli.write import consumer_name
+from k2core.config.build import Capture
+from k2core.errors import K2Error
+from k2core.interfaces.connector import Connector
+
+if TYPE_CHECKING:
+    from k2core.ingest.pipeline import IngestPipeline
+    from k2core.ingest.run import Ended
+    from k2core.interfaces.broker import Broker
+
+TELL_S = 0.5
+DRAIN_SHARE = 0.4
+"""Of the time that `k2 up` takes to stop, the share that ingest may use."""
+
+
+@click.command()
+def ingest() -> None:
+    """Capture the configured exchanges into the log."""
+    with process("ingest") as self, pipelines(self) as made:
+        results = asyncio.run(run(self, made))
+        report(self, results)
+
+
+async def run(self: Process, made: Sequence[IngestPipeline]) -> list[Ended]:
+    """Run until a signal comes, telling now and then how it goes."""
+    from k2core.ingest.run import run_all
+
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    self.signals.call(lambda: loop.call_soon_threadsafe(stop.set))
+    telling = asyncio.create_task(tell(self, made, stop))
+    try:
+        return await run_all(made, stop, self.logger)
+    finally:
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
+
+
+async def tell(self: Process, made: Sequence[IngestPipeline], stop: asyncio.Event) -> None:
+    """Publish the status from the event loop itself: a loop that is stuck says nothing, and that is seen."""
+    while True:
+        facts = {pipeline.exchange: dict(pipeline.connector.facts()) for pipeline in made}
+        self.status.publish("draining" if stop.is_set() else "running", facts=facts)
+        await asyncio.sleep(TELL_S)
+
+
+def report(self: Process, results: Sequence[Ended]) -> None:
+    """Say what was captured; raise what ended a capture.
+
+    Raises:
+        K2Error: A capture failed.
+    """
+    for ended in results:
+        accounts = ended.result
+        self.logger.info(
+            "captured exchange=%s frames=%d yielding=%d control=%d rejected=%d unsaved=%d records=%s",
+            ended.exchange, accounts.frames, accounts.yielding, accounts.control, accounts.rejected,
+            accounts.unsaved, accounts.records,
+        )  # fmt: skip
+    for error in (ended.error for ended in results if ended.error is not None):
+        raise error if isinstance(error, K2Error) else K2Error(f"{type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def pipelines(self: Process) -> Iterator[list[IngestPipeline]]:
+    """One pipeline for each configured connector; topics exist, and the log keeps what the tables still need.
+
+    Raises:
+        K2Error: Nothing is configured, or the log cannot be opened.
+    """
+    captures = self.assembly.captures()
+    with ExitStack() as stack:
+        log = stack.enter_context(self.assembly.broker())
+        prepare(self, log)
+        yield [pipeline(self, log, capture, stack) for capture in captures]
+
+
+def prepare(self: Process, log: Broker) -> None:
+    """Make topics, and register those who will read them before the first record can expire."""
+    assembly = self.assembly
+    topics, data_types = declared_topics(assembly), assembly.data_types()
+    ensure_topics(log, topics, data_types)
+    for sink in assembly.config.sinks:
+        for data_type in (t for t in data_types.values() if t.table):
+            if names := [topic.name for topic in topics if topic.data_type == data_type.name]:
+                log.register(consumer_name(sink.instance, data_type), names)
+
+
+def pipeline(self: Process, log: Broker, capture: Capture, stack: ExitStack) -> IngestPipeline:
+    """The pipeline of one capture."""
+    from k2core.ingest.pipeline import IngestPipeline
+
+    assembly = self.assembly
+    producer = log.producer()
+    stack.callback(producer.close)
+    data_types = {name: assembly.data_types()[name] for name in (*capture.data_types, DEAD_LETTERS)}
+    return IngestPipeline(
+        connector(self, capture),
+        capture.normalizer,
+        capture.facts,
+        {name: kind for name, kind in data_types.items() if name != DEAD_LETTERS},
+        producer,
+        {},
+        assembly.clock,
+        assembly.metrics,
+        self.logger.getChild(capture.instance),
+        assembly.config.ingest,
+        drain_s=assembly.config.run.drain_s * DRAIN_SHARE,
+    )
+
+
+def connector(self: Process, capture: Capture) -> Connector:
+    """The connector itself, or the driver that makes one of a feed."""
+    if isinstance(capture.source, Connector):
+        return capture.source
+    from k2core.feed.driver import FeedConnector
+    from k2core.feed.settings import FeedSettings
+
+    assembly = self.assembly
+    settings = FeedSettings(
+        queue_frames=assembly.config.ingest.queue_frames, batch_frames=assembly.config.ingest.batch_frames
+    )
+    logger = self.logger.getChild(capture.instance)
+    return FeedConnector(capture.source, assembly.clock, logger, assembly.metrics, capture.facts.exchange, settings)

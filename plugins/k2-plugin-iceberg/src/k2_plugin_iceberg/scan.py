@@ -1,0 +1,191 @@
+"""`Scan`: one query over chosen files: rows, partial bars or symbols.
+
+Newest (or first) N rows are read in widening steps: the files that can hold the best rows first, until the N-th row
+found lies beyond everything that the unread files can hold. Small files are read directly, many or large ones by
+DuckDB; both test the same predicates. Survived: files that are deleted while they are read (`FilesGoneError`: whoever
+asked reads a newer snapshot), files that lack columns which the table got later.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from k2_plugin_iceberg.arrays import fitted, in_key_order, joined, longs
+from k2_plugin_iceberg.direct import DirectReader
+from k2_plugin_iceberg.filelist import FileList
+from k2_plugin_iceberg.pool import CursorPool, Deadline
+from k2_plugin_iceberg.prune import Chosen
+from k2_plugin_iceberg.sql import PLACE, Query
+from k2core.plugin import DataType, QueryError, Selection
+
+if TYPE_CHECKING:
+    from k2_plugin_iceberg.settings import IcebergSettings
+
+DIRECT_ROWS = 16_384
+DIRECT_FILES = 4
+
+
+class FilesGoneError(Exception):
+    """Files of a snapshot were deleted: it was expired, or compacted away and swept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """A query while it runs.
+
+    Args:
+        pool: DuckDB.
+        settings: For messages.
+        data_type: Whose rows.
+        wanted: The selection.
+        chosen: Files and tests.
+        deadline: When it has to be done.
+    """
+
+    pool: CursorPool
+    settings: IcebergSettings
+    data_type: DataType
+    wanted: Selection
+    chosen: Chosen
+    deadline: Deadline
+
+    def rows(self) -> pa.Table:
+        """Wanted rows in key order."""
+        schema, files = columns_of(self.data_type, self.wanted), self.chosen.files
+        if not len(files) or self.wanted.limit == 0:
+            return schema.empty_table()
+        if self.wanted.limit is None:
+            return self._ordered(joined(self._read(files, self.wanted, schema), schema))
+        return self._first(self.wanted.limit, schema)
+
+    def bars(self, interval_ms: int, price: str, quantity: str, schema: pa.Schema) -> pa.Table:
+        """Partial bars of the wanted rows."""
+        place = {"topic": "_topic", "log_partition": "_partition"}
+
+        def fit(found: pa.Table, query: Query) -> pa.Table:
+            renamed = {f"{end}{place[n]}": v for n, v in query.constants.items() if n in place for end in _ENDS}
+            for name, suffix in place.items():
+                if name not in query.constants:
+                    for end in _ENDS:
+                        found = found.append_column(f"{end}{suffix}", found.column(name))
+            return fitted(found, schema, {**query.constants, **renamed})
+
+        if not len(self.chosen.files):
+            return schema.empty_table()
+        return self._asked(self.chosen, self.wanted, lambda query: query.bars(interval_ms, price, quantity), fit)
+
+    def symbols(self, schema: pa.Schema) -> pa.Table:
+        """Rows, first and last event time per symbol and exchange."""
+        if not len(self.chosen.files):
+            return schema.empty_table()
+        return self._asked(
+            self.chosen, self.wanted, Query.symbols, lambda found, query: fitted(found, schema, query.constants)
+        )
+
+    def _ordered(self, rows: pa.Table) -> pa.Table:
+        wanted = self.wanted
+        return in_key_order(rows, self.data_type.order, descending=wanted.descending, limit=wanted.limit)
+
+    def _first(self, limit: int, schema: pa.Schema) -> pa.Table:
+        """The first `limit` rows in key order."""
+        files, wanted, order = self.chosen.files, self.wanted, self.data_type.order
+        best = -files.ms_hi if wanted.descending else files.ms_lo
+        at = np.argsort(best, kind="stable")
+        best, rows, done, step = best[at], schema.empty_table(), 0, 1
+        while done < len(at):
+            found = self._read(files.take(at[done : done + step]), wanted, schema)
+            rows, done = self._ordered(joined([rows, *found], schema)), done + step
+            if rows.num_rows >= limit:
+                last = int(longs(rows, order)[limit - 1])
+                if done >= len(at) or (-last if wanted.descending else last) < best[done]:
+                    break
+                wanted = _narrowed(wanted, last)
+            step = _next_step(rows.num_rows, limit, done, step)
+        return rows
+
+    def _read(self, files: FileList, wanted: Selection, schema: pa.Schema) -> list[pa.Table]:
+        """Wanted rows of some files, in no order; with a limit at least the first so many."""
+        small = files.rows <= DIRECT_ROWS
+        if small.sum() > DIRECT_FILES:
+            small = np.zeros(len(files), bool)
+        chosen = replace(self.chosen, files=files)
+        reader = DirectReader(self.data_type, schema, wanted, chosen)
+        found = [self._direct(reader, path) for path in files.path[small]]
+        tables = [t for t in found if t is not None]
+        if not small.all():
+            rest = replace(chosen, files=files.take(~small))
+            tables.append(
+                self._asked(rest, wanted, lambda q: q.rows(schema.names), lambda t, q: fitted(t, schema, q.constants))
+            )
+        return tables
+
+    def _direct(self, reader: DirectReader, path: str) -> pa.Table | None:
+        self.deadline.left()
+        try:
+            return reader.read(path)
+        except FileNotFoundError as error:
+            raise FilesGoneError(path) from error
+        except (OSError, pa.ArrowException) as error:
+            raise self._unreadable(error, path) from error
+
+    def _asked(
+        self,
+        chosen: Chosen,
+        wanted: Selection,
+        text: Callable[[Query], str],
+        fit: Callable[[pa.Table, Query], pa.Table],
+    ) -> pa.Table:
+        """Ask DuckDB; where files differ in columns, once more by name."""
+        for by_name in (False, True):
+            query = Query(chosen, wanted, self.data_type, by_name=by_name)
+            try:
+                found = self.pool.query(text(query), query.values, timeout=self.deadline.left())
+                return fit(found, query)
+            except duckdb.Error as error:
+                if gone := [p for p in chosen.files.path if not os.path.exists(p)]:
+                    raise FilesGoneError(gone[0]) from error
+                if by_name or not isinstance(error, duckdb.BinderException | duckdb.InvalidInputException):
+                    raise self._unreadable(error, str(chosen.files.path[0])) from error
+        raise AssertionError("both ways were tried")
+
+    def _unreadable(self, error: Exception, path: str) -> QueryError:
+        return QueryError(
+            f"files of table {self.data_type.table} cannot be read (first {path}): {error}; check the disk, and that "
+            "this process may read the warehouse",
+            kind="table-unreadable",
+            status=500,
+        )
+
+
+_ENDS = ("first", "last")
+
+
+def columns_of(data_type: DataType, wanted: Selection) -> pa.Schema:
+    """Schema of an answer: the selected columns and those of the key, in the table's order."""
+    schema = data_type.table_schema
+    if wanted.columns is None:
+        return schema
+    names = {*wanted.columns, *PLACE, data_type.order}
+    return pa.schema([f for f in schema if f.name in names])
+
+
+def _narrowed(wanted: Selection, last: int) -> Selection:
+    """Only what is as good as the worst row that is among the first so far; ties stay in."""
+    if wanted.descending:
+        return replace(wanted, start_ms=last if wanted.start_ms is None else max(last, wanted.start_ms))
+    return replace(wanted, end_ms=last + 1 if wanted.end_ms is None else min(last + 1, wanted.end_ms))
+
+
+def _next_step(have: int, limit: int, done: int, step: int) -> int:
+    """How many files to read next: twice as many, or as many as should be enough by what the others held."""
+    if have >= limit:
+        return step * 2
+    lacking = (limit - have) * done / max(have, 0.5)
+    return max(step * 2, min(int(lacking * 1.25) + 1, 512))

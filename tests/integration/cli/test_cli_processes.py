@@ -1,0 +1,113 @@
+"""`k2 ingest`, `k2 write`, `k2 serve` as processes: they drain on SIGTERM, say how they are, and end at once if asked twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from k2core.telemetry.status import Status, read_statuses
+
+SETTINGS = """
+[connectors.binance]
+symbols = ["BTCUSDT"]
+websocket_url = "ws://127.0.0.1:9"
+rest_url = "http://127.0.0.1:9"
+[api]
+port = 0
+"""
+LIMIT_S = 60.0
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def folder(tmp_path: pathlib.Path) -> pathlib.Path:
+    (tmp_path / "k2.toml").write_text(SETTINGS)
+    return tmp_path
+
+
+@pytest.fixture
+def start(folder: pathlib.Path) -> Iterator[Start]:
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: str) -> subprocess.Popen[str]:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("K2_")}
+        command = [sys.executable, "-m", "k2core.cli.main", *arguments]
+        started.append(
+            subprocess.Popen(command, cwd=folder, env=clean, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        )
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def status_of(folder: pathlib.Path, name: str, process: subprocess.Popen[str], state: str) -> Status:
+    """Wait until a process says that it is in a state."""
+    deadline = time.monotonic() + LIMIT_S
+    while True:
+        status = read_statuses(folder / "data" / "run").get(name)
+        if status is not None and status.state == state:
+            return status
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, status
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("name", ["ingest", "write", "serve"])
+def test_each_runs_alone_and_drains_on_sigterm(folder: pathlib.Path, start: Start, name: str) -> None:
+    process = start(name)
+    assert status_of(folder, name, process, "running").pid == process.pid
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 0, err
+    assert read_statuses(folder / "data" / "run")[name].state == "stopped"
+
+
+def test_a_second_signal_ends_at_once(folder: pathlib.Path, start: Start) -> None:
+    process = start("ingest")
+    status_of(folder, "ingest", process, "running")
+    process.send_signal(signal.SIGSTOP)  # so that both arrive while it can drain none
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGCONT)
+    assert process.wait(LIMIT_S) == 130
+
+
+def test_once_with_nothing_to_do_exits_0(start: Start) -> None:
+    process = start("write", "--once")
+    _, err = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 0, err
+
+
+def test_a_second_writer_fences_the_first_which_says_who(folder: pathlib.Path, start: Start) -> None:
+    first = start("write")
+    status_of(folder, "write", first, "running")
+    second = start("write", "--once")
+    _, err = second.communicate(timeout=LIMIT_S)
+    assert second.returncode == 0, err
+    third = start("query", "trades", "--json")
+    out, err = third.communicate(timeout=LIMIT_S)
+    assert third.returncode == 0, err
+    assert json.loads(out)["trades"] == []
+
+
+def test_questions_of_an_empty_installation(start: Start) -> None:
+    for arguments, wanted in ((("lag", "--json"), "records"), (("maintain", "--json", "--dry-run"), "counts")):
+        process = start(*arguments)
+        out, err = process.communicate(timeout=LIMIT_S)
+        assert process.returncode == 0, err
+        assert {"market.trades", "market.quotes"} == {row["table"] for row in json.loads(out)}
+        assert all(wanted in row for row in json.loads(out))
+    process = start("dlq", "--json")
+    out, err = process.communicate(timeout=LIMIT_S)
+    assert (process.returncode, json.loads(out)) == (0, [])

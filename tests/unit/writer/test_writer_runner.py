@@ -1,0 +1,172 @@
+"""The loop around pipelines: once, stop and drain, one that fails alone, one that is fenced, maintenance beside."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+import pytest
+
+from k2core.clock import SystemClock
+from k2core.config.settings import MaintenanceSettings, WriterSettings
+from k2core.errors import BrokerError, LogCorruptError, SinkError
+from k2core.telemetry.metrics import Metrics
+from k2core.writer import Upkeep, run_writer
+from k2core.writer import lane as lane_module
+from k2core.writer import runner as runner_module
+from tests.unit.writer.memory_table import MemoryTable
+from tests.unit.writer.writer_world import TOPIC, WriterWorld
+
+CLOCK = SystemClock()
+
+
+class Raising:
+    def __init__(self, name: str, error: Exception, times: int = 1 << 30) -> None:
+        self.name, self.error, self.times = name, error, times
+
+    def __call__(self, name: str) -> None:
+        if name == self.name and self.times > 0:
+            self.times -= 1
+            raise self.error
+
+
+def test_once_commits_what_was_there_and_ends() -> None:
+    world = WriterWorld()
+    world.trades("BTCUSDT", *range(50))
+    world.trades("SOLUSDT", 1)
+    result = run_writer([world.writer(clock=CLOCK)], threading.Event(), once=True, clock=CLOCK)
+    assert (result.exit_code, result.remaining) == (0, {})
+    world.check()
+    assert dict(world.table.main.offsets) == world.log.ends([TOPIC])
+
+
+def test_once_with_nothing_to_do() -> None:
+    world = WriterWorld()
+    assert run_writer([world.writer(clock=CLOCK)], threading.Event(), once=True, clock=CLOCK).exit_code == 0
+    assert world.table.commits == 0
+
+
+def test_once_that_gets_no_further_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner_module, "STALLED_S", 0.2)
+    world = WriterWorld()
+    world.log.ends = lambda topics: {(TOPIC, 0): 5}  # type: ignore[method-assign]
+    result = run_writer([world.writer(clock=CLOCK)], threading.Event(), once=True, clock=CLOCK)
+    assert result.exit_code == 1
+    assert isinstance(result.failed["trades"], BrokerError)
+
+
+def start(*args: Any, **kwargs: Any) -> tuple[threading.Thread, list[Any]]:
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(run_writer(*args, **kwargs)))
+    thread.start()
+    return thread, results
+
+
+def test_stop_commits_up_to_the_logs_end() -> None:
+    world = WriterWorld(settings=WriterSettings(first_commit_s=60, commit_interval_s=60))
+    running, stop, states = threading.Event(), threading.Event(), []
+
+    def tick(state: str) -> None:
+        states.append(state)
+        if state == "running":
+            running.set()
+
+    thread, results = start([world.writer(clock=CLOCK)], stop, clock=CLOCK, on_tick=tick)
+    assert running.wait(10)
+    world.trades("BTCUSDT", 1, 2, 3)
+    stop.set()
+    thread.join(10)
+    assert results[0].exit_code == 0
+    assert not results[0].remaining
+    world.check()
+    assert len(world.table.main.rows) == 3
+    assert states[0] in ("starting", "running")
+
+
+def test_what_does_not_fit_into_the_drain_is_named() -> None:
+    world = WriterWorld()
+    world.trades("BTCUSDT", 1, 2, 3)
+    stop = threading.Event()
+    stop.set()
+    writer = world.writer(Raising("stage", SinkError("disk away")), clock=CLOCK)
+    result = run_writer([writer], stop, clock=CLOCK, drain_s=0.3)
+    assert result.exit_code == 0
+    assert sum(result.remaining["trades"].values()) == 3
+
+
+def test_one_that_fails_stops_alone() -> None:
+    bad, good = WriterWorld(), WriterWorld()
+    bad.trades("BTCUSDT", 1)
+    good.trades("BTCUSDT", 1)
+    bad.log.fault = Raising("poll", LogCorruptError("flipped bit"))
+    pipelines = [bad.writer(clock=CLOCK), good.writer(clock=CLOCK)]
+    result = run_writer(pipelines, threading.Event(), once=True, clock=CLOCK)
+    assert result.exit_code == 1
+    assert "flipped bit" in str(result.failed["trades"])
+    assert len(good.table.main.rows) == 1
+
+
+def test_what_may_pass_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane_module, "FIRST_PAUSE_S", 0.001)
+    world = WriterWorld()
+    world.trades("BTCUSDT", 1)
+    fault = Raising("stage", SinkError("disk away"), times=3)
+    result = run_writer([world.writer(fault, clock=CLOCK)], threading.Event(), once=True, clock=CLOCK)
+    assert result.exit_code == 0
+    assert len(world.table.main.rows) == 1
+
+
+def test_what_never_passes_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane_module, "LONGEST_PAUSE_S", 0.001)
+    monkeypatch.setattr(lane_module, "FIRST_PAUSE_S", 0.001)
+    world = WriterWorld()
+    world.trades("BTCUSDT", 1)
+    writer = world.writer(Raising("head", SinkError("catalog away")), clock=CLOCK)
+    result = run_writer([writer], threading.Event(), clock=CLOCK)
+    assert result.exit_code == 1
+    assert "catalog away" in str(result.failed["trades"])
+
+
+def test_an_error_of_a_plugin_ends_its_pipeline(caplog: pytest.LogCaptureFixture) -> None:
+    world = WriterWorld()
+    world.trades("BTCUSDT", 1)
+    with caplog.at_level(logging.ERROR, "k2.write.test"):
+        writer = world.writer(Raising("stage", ZeroDivisionError("oops")), clock=CLOCK)
+        result = run_writer([writer], threading.Event(), once=True, clock=CLOCK)
+    assert isinstance(result.failed["trades"], ZeroDivisionError)
+    assert "pipeline broke data_type=trades" in caplog.text
+
+
+def test_fenced_is_exit_code_four() -> None:
+    world = WriterWorld(settings=WriterSettings(first_commit_s=0))
+    running = threading.Event()
+    thread, results = start(
+        [world.writer(clock=CLOCK)], threading.Event(), clock=CLOCK, on_tick=lambda state: running.set()
+    )
+    assert running.wait(10)
+    while not world.table.tokens:
+        assert thread.is_alive()
+    world.writer(clock=CLOCK).start()
+    world.trades("BTCUSDT", 1)
+    thread.join(10)
+    assert (results[0].exit_code, results[0].fenced) == (4, ("trades",))
+
+
+def test_maintenance_runs_beside_and_survives_failures() -> None:
+    world, metrics = WriterWorld(), Metrics()
+    twice = threading.Semaphore(0)
+
+    def fault(name: str) -> None:
+        twice.release()
+        raise SinkError("catalog away")
+
+    tables = {"trades": MemoryTable(world.table, fault)}
+    upkeep = Upkeep(tables, MaintenanceSettings(interval_s=0.01), metrics, logging.getLogger("k2.write.test"))
+    upkeep.start()
+    assert all(twice.acquire(timeout=10) for _ in range(2))
+    upkeep.stop()
+    assert metrics.value("k2_maintenance_runs_total", outcome="failed") >= 1
+    good = Upkeep({"trades": MemoryTable(world.table)}, MaintenanceSettings(), metrics, logging.getLogger("k2.write"))
+    good.run_once()
+    assert metrics.value("k2_maintenance_runs_total", outcome="done") == 1
