@@ -1,153 +1,158 @@
-"""Reading: blocks in the order they were appended, each verified, each partition without holes."""
+"""Reads the embedded log: topic by topic in order of segments, every byte proved before it is handed on.
+
+Segment numbers have no holes, so a row that vanished is noticed as well as one that changed. What lies before the damage
+is handed out; the next poll raises. A consumer holds no transaction between polls: it never keeps the write-ahead log
+from being emptied.
+"""
 
 from __future__ import annotations
 
+import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-import numpy as np
+from k2core.broker.catalog import StoredTopic
+from k2core.broker.database import reading, translated
+from k2core.broker.logfile import LogFile
+from k2core.broker.producer import EPOCH_SHIFT
+from k2core.broker.retention import head_of
+from k2core.broker.sealed import Tops, read_pulse, read_tops
+from k2core.broker.segment import WHAT_TO_DO, blocks, check_body, read_head, row_id
+from k2core.errors import BrokerError, LogCorruptError, OffsetGoneError
+from k2core.interfaces.broker import Consumer, LogBlock, Offsets
 
-from k2core.broker import state as rows
-from k2core.broker.file import ADVICE, connect, translated
-from k2core.broker.settings import EmbeddedSettings
-from k2core.broker.state import EPOCH_BITS
-from k2core.errors import LogCorruptError, OffsetGoneError
-from k2core.interfaces.broker import Consumer, LogBlock, Offsets, Partition
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.002, 0.005
 
-FASTEST_S, SLOWEST_S = 0.002, 0.008
-"""Pauses between two looks for new records: short after some came, longer while none do."""
+
+class _Lane:
+    """One topic: the next offsets, and the segment that holds the first of them."""
+
+    def __init__(self, topic: StoredTopic) -> None:
+        self.topic = topic
+        self.at = [0] * topic.partitions
+        self.number: int | None = None
+
+    def locate(self, db: sqlite3.Connection, tops: Tops) -> int:
+        """The segment to go on with.
+
+        Raises:
+            OffsetGoneError: Retention removed what is asked for, or it never was.
+        """
+        if self.number is not None and self.number >= tops.first:
+            return self.number
+        gone = [p for p, offset in enumerate(self.at) if offset < tops.gone[p]]
+        if gone:
+            raise OffsetGoneError(
+                f"log: retention removed {self.topic.name} partition {gone[0]} offset {self.at[gone[0]]}; what is held "
+                f"starts at {tops.gone[gone[0]]}: what lies between has to be fetched from the exchange again"
+            )
+        if self.number is None:
+            self._refuse_unknown(read_pulse(db).epoch, tops)
+            self.number = self._search(db, tops)
+        self.number = max(self.number, tops.first)
+        return self.number
+
+    def _refuse_unknown(self, epoch: int, tops: Tops) -> None:
+        for partition, offset in enumerate(self.at):
+            if offset > tops.ends[partition] and offset >> EPOCH_SHIFT >= epoch:
+                raise OffsetGoneError(
+                    f"log: {self.topic.name} partition {partition} ends at {tops.ends[partition]}, offset {offset} was "
+                    "never given out: this is another log, or an older copy of it; put the right one in its place"
+                )
+
+    def _search(self, db: sqlite3.Connection, tops: Tops) -> int:
+        """First segment with a record at or above the positions: ends never fall, so halving finds it."""
+        low, high = tops.first, tops.next
+        while low < high:
+            middle = (low + high) // 2
+            if (head_of(db, self.topic.number, middle, self.topic.name).ends > self.at).any():
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+    def read(self, db: sqlite3.Connection, tops: Tops, found: list[LogBlock], max_records: int) -> int:
+        """Add blocks to `found` until it holds `max_records`; the number of records added."""
+        number, topic, added = self.locate(db, tops), self.topic, 0
+        rows = db.execute(
+            "select id, head, sizes, data from segment where id >= ? and id < ? order by id",
+            (row_id(topic.number, number), row_id(topic.number, tops.next)),
+        )
+        while number < tops.next and added < max_records:
+            row = rows.fetchone()
+            if row is None or row[0] != row_id(topic.number, number):
+                raise LogCorruptError(f"log: segment {number} of topic {topic.name} is missing; {WHAT_TO_DO}")
+            head = read_head(row[1], topic.number, number, topic.name)
+            for block in blocks(head, check_body(head, row[2], row[3], topic.name), row[3], topic.name, self.at):
+                found.append(block)
+                added += len(block)
+            self.number = number = number + 1
+        return added
 
 
 class EmbeddedConsumer(Consumer):
-    """Reads all partitions of some topics."""
+    """Reads all partitions of some topics on a connection of its own."""
 
-    def __init__(self, settings: EmbeddedSettings, topics: Sequence[str]) -> None:
-        self._settings, self._names = settings, tuple(topics)
-        self._db = connect(settings)
-        self._cached = rows.Cached(self._db)
-        self._at: dict[Partition, int] = {}
-        self._after: int | None = None  # id of the last block read; None: to be found from the offsets
-        self._seen = -1
-        self._pause_s = FASTEST_S
+    def __init__(self, file: LogFile, topics: Sequence[StoredTopic]) -> None:
+        self._file = file
+        self._db = file.connect()
+        self._lanes = {topic.name: _Lane(topic) for topic in topics}
+        self._turn = list(self._lanes)
+        self._damage: BrokerError | None = None
+        self._version = -1
 
     def poll(self, max_records: int, timeout: float) -> Sequence[LogBlock]:
-        """The next blocks, waiting for the first one for at most `timeout` seconds."""
-        deadline = time.monotonic() + timeout
-        while True:
-            with translated(self._settings.path):
-                version = self._cached.version()
-                found = [] if version == self._seen else self._snapshot(max_records)
-            if found:
-                self._pause_s = FASTEST_S
-                return found
-            self._seen = version
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return []
-            time.sleep(min(self._pause_s, left))
-            self._pause_s = min(SLOWEST_S, self._pause_s * 1.2)
+        """The next blocks. Waits by looking every few milliseconds whether anybody committed."""
+        found = self._read(max_records)
+        waited, pause = 0.0, FIRST_PAUSE_S
+        while not found and waited < timeout:
+            pause = min(pause, timeout - waited)
+            time.sleep(pause)
+            waited += pause
+            pause = min(pause * 1.25, LONGEST_PAUSE_S)
+            if self._data_version() != self._version:
+                found = self._read(max_records)
+        return found
+
+    def _data_version(self) -> int:
+        with translated(self._file.path):
+            return int(self._db.execute("pragma data_version").fetchone()[0])
+
+    def _read(self, max_records: int) -> list[LogBlock]:
+        if self._damage is not None:
+            raise self._damage
+        self._version = self._data_version()
+        found: list[LogBlock] = []
+        added = 0
+        try:
+            with reading(self._db, self._file.path):
+                for name in list(self._turn):
+                    if added >= max_records:
+                        break
+                    lane = self._lanes[name]
+                    added += lane.read(self._db, read_tops(self._db, lane.topic.number), found, max_records - added)
+                    self._turn = [*self._turn[1:], name]  # the next poll begins with another topic
+        except (LogCorruptError, OffsetGoneError) as error:
+            if not found:
+                raise
+            self._damage = error  # what was read is whole and its positions have moved on: hand it out first
+        return found
 
     def seek(self, offsets: Offsets) -> None:
-        """Read on from these offsets."""
-        self._at.update(offsets)
-        self._after, self._seen = None, -1
+        """Read on from these next offsets; topics that this consumer does not read are passed over."""
+        self._damage = None
+        for (name, partition), offset in offsets.items():
+            lane = self._lanes.get(name)
+            if lane is None:
+                continue
+            if not 0 <= partition < lane.topic.partitions or offset < 0:
+                raise BrokerError(f"log: topic {name} has no partition {partition} with an offset {offset}")
+            lane.at[partition], lane.number = int(offset), None
 
     def positions(self) -> Offsets:
-        """Next offset of every partition that has been read from, sought to, or has records."""
-        with translated(self._settings.path):
-            state = self._cached.get()
-        known = {(t.name, part): 0 for t in state.topics.values() if t.name in self._names
-                 for part in range(t.partitions) if (t.number, part) in state.ends}  # fmt: skip
-        return known | self._at
-
-    def _snapshot(self, max_records: int) -> list[LogBlock]:
-        """What one consistent state of the file has: ends and blocks of the same moment."""
-        self._db.execute("begin")
-        try:
-            return list(self._read(max_records))
-        finally:
-            self._db.execute("rollback")
-
-    def _read(self, max_records: int) -> Iterator[LogBlock]:
-        state = self._cached.get()
-        topics = {t.number: t for t in state.topics.values() if t.name in self._names}
-        if not topics:
-            return
-        if self._after is None:
-            self._after = self._start(state, topics)
-        marks = ",".join(map(str, topics))
-        asked = f"select * from blocks where id > ? and topic in ({marks}) order by id"  # noqa: S608 - numbers of our own
-        count = 0
-        for row in self._db.execute(asked, (self._after,)):
-            block = self._verified(row, topics[row[1]])
-            self._after = row[0]
-            if block is not None:
-                yield block
-                count += len(block)
-                if count >= max_records:
-                    return
-
-    def _start(self, state: rows.State, topics: dict[int, rows.StoredTopic]) -> int:
-        """Id of a block before everything that is wanted."""
-        found = []
-        for (topic, part), end in state.ends.items():
-            if topic in topics:
-                at = self._at.get((topics[topic].name, part), 0)
-                self._check_held(topics[topic].name, part, at, end)
-                if at < end.next:
-                    asked = (
-                        "select id from marks where topic = ? and part = ? and first <= ? order by first desc limit 1"
-                    )
-                    mark = self._db.execute(asked, (topic, part, at)).fetchone()
-                    found.append(mark[0] - 1 if mark else 0)
-        return min(found, default=self._newest())
-
-    def _newest(self) -> int:
-        return int(self._db.execute("select coalesce(max(id), 0) from blocks").fetchone()[0])
-
-    def _check_held(self, name: str, part: int, at: int, end: rows.End) -> None:
-        if at < end.below:
-            raise OffsetGoneError(
-                f"{name}/{part}: offset {at} is gone, the log holds {end.below} and later: retention removed it before "
-                "this consumer was registered, or the table was restored from an old copy"
-            )
-        if at > end.next:
-            raise LogCorruptError(f"{name}/{part}: the log ends at {end.next}, but {at} was read or stored: {ADVICE}")
-
-    def _verified(self, row: tuple[object, ...], topic: rows.StoredTopic) -> LogBlock | None:
-        """A block whose bytes are what was written, cut to what is wanted; None where it was read already."""
-        _, number, part, first, count, version, at_us, sum_, sizes, data = row
-        if rows.crc((number, part, first, count, version, at_us), sizes, data) != sum_:
-            raise LogCorruptError(f"{topic.name}/{part}: the block at offset {first} is not what was written: {ADVICE}")
-        block = LogBlock(topic.name, int(part), int(first), int(version), int(at_us), np.frombuffer(sizes, "<u4"), data)  # type: ignore[arg-type,call-overload]
-        place = (topic.name, block.partition)
-        at = self._at.get(place, 0)
-        if block.next_offset <= at:
-            return None
-        if block.first_offset > at and block.first_offset & ((1 << EPOCH_BITS) - 1):
-            self._explain_hole(topic, block, at)
-        self._at[place] = block.next_offset
-        return _cut(block, at)
-
-    def _explain_hole(self, topic: rows.StoredTopic, block: LogBlock, at: int) -> None:
-        end = self._cached.get().ends.get((topic.number, block.partition))
-        if end is not None and at < end.below:
-            self._check_held(topic.name, block.partition, at, end)
-        raise LogCorruptError(
-            f"{topic.name}/{block.partition}: offsets {at} to {block.first_offset - 1} are missing in the log: {ADVICE}"
-        )
+        """Next offset of every partition."""
+        return {(name, p): offset for name, lane in self._lanes.items() for p, offset in enumerate(lane.at)}
 
     def close(self) -> None:
         """Close the connection."""
         self._db.close()
-
-
-def _cut(block: LogBlock, at: int) -> LogBlock:
-    """The part of a block from offset `at` on."""
-    skip = at - block.first_offset
-    if skip <= 0:
-        return block
-    gone = int(block.sizes[:skip].sum(dtype=np.int64))
-    return LogBlock(
-        block.topic, block.partition, at, block.version, block.timestamp_us, block.sizes[skip:], block.data[gone:]
-    )

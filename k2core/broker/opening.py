@@ -163,7 +163,7 @@ def _may_have_lost(path: pathlib.Path, noted: Noted | None, pulse: Pulse) -> boo
     if power_cut and noted and noted.normal:
         return not noted.clean
     wal = scan(path.with_name(f"{path.name}-wal"))
-    broken = wal.commits_after > 0 if noted else wal.own
+    broken = wal.commits_after > 0 if noted else wal.own or wal.good_after > 0
     if broken and (wal.within or not noted):
         raise LogCorruptError(f"{path}-wal: frame {wal.good} is damaged, and whole ones follow it; {WHAT_TO_DO}")
     return broken or (noted is None and wal.partial)

@@ -1,102 +1,145 @@
-"""Appending: one transaction an append; the `commit` in `writing` is what makes records durable."""
+"""Appends to the embedded log: one transaction a call, durable and noted before anybody is told.
+
+The line that makes a record durable is the commit at the end of `LogFile.writing`. Killed before it: nothing landed, and
+nobody was told. Killed after it: the records are there; the caller, who was not told, may append them again, which is
+what identities are for.
+"""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from k2core.broker import state as rows
-from k2core.broker.file import connect, translated, writing
-from k2core.broker.retention import Retention
-from k2core.broker.settings import EmbeddedSettings
-from k2core.broker.specs import split
-from k2core.clock import Clock
-from k2core.errors import BrokerError, LogFullError
-from k2core.interfaces.broker import EncodedBatch, Offsets, Producer
+from k2core.broker.catalog import StoredTopic, read_topics
+from k2core.broker.database import LogWriteError, reading, translated, used_bytes
+from k2core.broker.logfile import LogFile
+from k2core.broker.retention import sweep
+from k2core.broker.sealed import Tops, read_pulse, read_tops, write_pulse, write_tops
+from k2core.broker.segment import Head, body_sum, row_id
+from k2core.broker.specs import Split, by_partition
+from k2core.errors import BrokerError, LogFullError, SchemaError
+from k2core.interfaces.broker import EncodedBatch, Offsets, Partition, Producer
 
-MARK_EVERY = 64
-"""A mark is set so often, in appends that touch a partition: a seek scans as many blocks of it at most."""
+EPOCH_SHIFT = 40
+_LOOK_AT_WAL = 256
+_WAL_BUSY_MS = 50
+_ROW_BYTES = 512
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
-    key: tuple[int, int]
-    name: str
-    first: int
-    row: tuple[object, ...]
+class _Part:
+    topic: StoredTopic
+    version: int
+    split: Split
+    body_sum: int
 
 
 class EmbeddedProducer(Producer):
-    """Appends to the file. Keeps the ends in memory while nobody else commits."""
+    """Appends on a connection of its own."""
 
-    def __init__(self, settings: EmbeddedSettings, clock: Clock) -> None:
-        self._settings, self._clock = settings, clock
-        self._db = connect(settings)
-        self._cached = rows.Cached(self._db)
-        self._retention = Retention(self._db, settings, clock)
-        self._since: dict[tuple[int, int], int] = {}
+    def __init__(self, file: LogFile) -> None:
+        self._file = file
+        self._db = file.connect()
+        self._topics: dict[str, StoredTopic] = {}
+        self._next_sweep_us = 0
+        self._appends = 0
+        self._broken: LogWriteError | None = None
 
     def produce(self, batches: Sequence[EncodedBatch]) -> Offsets:
-        """Append batches, all or none."""
-        self._make_room()
+        """Append batches in one transaction. See `Producer.produce`."""
+        if self._broken is not None:
+            raise self._broken
+        parts = [self._prepare(batch) for batch in batches if len(batch.sizes)]
+        if not parts:
+            return {}
         try:
-            with writing(self._db, self._settings.path):
-                state = self._cached.get()
-                at_us = max(self._clock.now_us(), state.last_us, state.floor_us + 1)
-                blocks = [block for batch in batches for block in self._blocks(batch, state, at_us)]
-                self._insert(blocks, state, at_us)
-        except BaseException:
-            self._cached.forget()
+            return self._append(parts)
+        except LogWriteError as error:
+            self._broken = error  # a failed sync must not be tried again: the kernel has forgotten the pages
             raise
-        ends = {(b.name, b.key[1]): state.ends[b.key].next for b in blocks}
-        self._cached.get()
+
+    def _prepare(self, batch: EncodedBatch) -> _Part:
+        topic = self._topic(batch)
+        split = by_partition(batch, topic.partitions)
+        return _Part(topic, batch.version, split, body_sum(split))
+
+    def _topic(self, batch: EncodedBatch) -> StoredTopic:
+        for fresh in (False, True):
+            if fresh:
+                with reading(self._db, self._file.path):
+                    self._topics = read_topics(self._db)
+            topic = self._topics.get(batch.topic)
+            if topic is not None and 1 <= batch.version <= len(topic.schemas):
+                return topic
+        if topic is None:
+            raise BrokerError(f"topic {batch.topic} is not in the log {self._file.path}; call ensure_topics first")
+        raise SchemaError(f"topic {batch.topic} has schema versions 1 to {len(topic.schemas)}, not {batch.version}")
+
+    def _append(self, parts: list[_Part]) -> Offsets:
+        file, db = self._file, self._db
+        need = sum(len(part.split.data) + part.split.sizes.nbytes + _ROW_BYTES for part in parts)
+        self._make_room(need)
+        with translated(file.path):
+            file.note.reserve()
+        ends: dict[Partition, int] = {}
+        with file.writing(db):
+            if used_bytes(db) + need > file.settings.retention_bytes:
+                raise LogFullError(
+                    f"{file.path}: at its size limit (retention_bytes = {file.settings.retention_bytes}), and nothing may "
+                    "be removed before its consumers release it; nothing was appended, start the writer or raise the limit"
+                )
+            pulse = read_pulse(db)
+            pulse = pulse.after(max(pulse.last_us + 1, file.clock.now_us()))
+            tops = {part.topic.number: read_tops(db, part.topic.number) for part in parts}
+            for part in parts:
+                ends |= _insert(db, part, tops[part.topic.number], pulse.last_us, pulse.epoch)
+            for top in tops.values():
+                write_tops(db, top)
+            write_pulse(db, pulse)
+        file.acknowledge(pulse.serial)
+        self._bound_wal()
         return ends
 
-    def _blocks(self, batch: EncodedBatch, state: rows.State, at_us: int) -> list[_Block]:
-        topic = state.topics.get(batch.topic)
-        if topic is None:
-            raise BrokerError(f"topic {batch.topic} does not exist: `ensure_topics` makes it")
-        out = []
-        for part, sizes, data in split(batch):
-            if not 0 <= part < topic.partitions:
-                raise BrokerError(f"{batch.topic} has partitions 0 to {topic.partitions - 1}, not {part}")
-            end = state.ends.setdefault((topic.number, part), rows.End(0, 0))
-            first, raw = max(end.next, state.base), np.ascontiguousarray(sizes, "<u4").tobytes()
-            head = (topic.number, part, first, len(sizes), batch.version, at_us)
-            out.append(_Block(head[:2], batch.topic, first, (*head, rows.crc(head, raw, data), raw, data)))
-            end.next = first + len(sizes)
-        return out
+    def _make_room(self, need: int) -> None:
+        """Remove what may go when it is time to look, or when the limit is near: a transaction of its own."""
+        file, db = self._file, self._db
+        now_us, limit = file.clock.now_us(), file.settings.retention_bytes
+        with translated(file.path):
+            over = used_bytes(db) + need > limit
+        if over or now_us >= self._next_sweep_us:
+            with file.writing(db):
+                done = sweep(db, file.settings, now_us, need + limit // 128 if over else 0)
+            self._next_sweep_us = now_us + int(file.settings.sweep_s * 1e6) if done else now_us
 
-    def _insert(self, blocks: list[_Block], state: rows.State, at_us: int) -> None:
-        db, marks = self._db, []
-        asked = "insert into blocks (topic, part, first, count, version, at_us, crc, sizes, data) values (?,?,?,?,?,?,?,?,?)"
-        for block in blocks:
-            done = db.execute(asked, block.row)
-            count = self._since.get(block.key, 0)
-            if count % MARK_EVERY == 0:
-                marks.append((*block.key, block.first, done.lastrowid))
-            self._since[block.key] = count + 1
-        if marks:
-            db.executemany("insert or replace into marks values (?, ?, ?, ?)", marks)
-        rows.put_ends(db, {b.key: state.ends[b.key] for b in blocks})
-        state.facts["last_us"] = at_us
-        rows.put_fact(db, "last_us", at_us)
-
-    def _make_room(self) -> None:
-        with translated(self._settings.path):
-            used = self._retention.used_bytes()
-            if self._retention.due(used):
-                self._retention.run()
-                self._cached.forget()
-                used = self._retention.used_bytes()
-        if used >= self._settings.retention_bytes:
-            raise LogFullError(
-                f"the log {self._settings.path} is at its limit of {self._settings.retention_bytes:,} bytes and every "
-                "record is still needed: let `k2 write` catch up, or raise [broker] retention_bytes"
-            )
+    def _bound_wal(self) -> None:
+        """Empty the write-ahead log by force where readers kept it from starting again for long."""
+        self._appends += 1
+        wal = self._file.path.with_name(f"{self._file.path.name}-wal")
+        if self._appends % _LOOK_AT_WAL or not wal.exists() or wal.stat().st_size <= self._file.settings.wal_bytes:
+            return
+        with translated(self._file.path):
+            self._db.execute(f"pragma busy_timeout = {_WAL_BUSY_MS}")
+            try:
+                self._db.execute("pragma wal_checkpoint(truncate)").fetchone()
+            finally:
+                self._db.execute(f"pragma busy_timeout = {int(self._file.settings.busy_s * 1000)}")
 
     def close(self) -> None:
         """Close the connection."""
         self._db.close()
+
+
+def _insert(db: sqlite3.Connection, part: _Part, tops: Tops, now_us: int, epoch: int) -> dict[Partition, int]:
+    counts = part.split.counts
+    held = np.flatnonzero(counts)
+    tops.ends[held] = np.maximum(tops.ends[held], epoch << EPOCH_SHIFT) + counts[held]
+    head = Head(tops.next, part.topic.number, part.version, now_us, tops.ends, counts, part.body_sum)
+    db.execute(
+        "insert into segment (id, head, sizes, data) values (?, ?, ?, ?)",
+        (row_id(part.topic.number, tops.next), head.pack(), part.split.sizes.tobytes(), part.split.data),
+    )
+    tops.next += 1
+    return {(part.topic.name, p): end for p, end in zip(held.tolist(), tops.ends[held].tolist(), strict=True)}

@@ -1,78 +1,110 @@
-"""What may go: records beyond the age or the size, once every registered consumer has released them, and some slack."""
+"""What the log may forget: the oldest segments of a topic, for their age or for the size limit, never an unreleased one.
+
+A segment may go only once every consumer that is registered for its topic released all of it, longer than the slack ago.
+A topic that nobody registered for is bounded by age and size alone. Runs within an append's process, in a transaction of
+its own; killed in it, nothing was removed.
+"""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import reduce
 
-from k2core.broker import state as rows
-from k2core.broker.file import writing
-from k2core.broker.releases import Releases
+import numpy as np
+import numpy.typing as npt
+
+from k2core.broker.catalog import StoredConsumer, read_consumers, read_topics
+from k2core.broker.database import used_bytes
+from k2core.broker.sealed import Tops, read_tops, write_tops
+from k2core.broker.segment import WHAT_TO_DO, Head, read_head, row_id
 from k2core.broker.settings import EmbeddedSettings
-from k2core.clock import Clock
-
-AT_ONCE = 5_000
-"""Blocks looked at in one go, so that no append waits long behind a removal."""
-
-Key = tuple[int, int]
+from k2core.errors import LogCorruptError
 
 
-class Retention:
-    """Removes old blocks, as part of one producer's connection."""
+@dataclass(slots=True)
+class _Lane:
+    """A topic with what may go of it."""
 
-    def __init__(self, db: sqlite3.Connection, settings: EmbeddedSettings, clock: Clock) -> None:
-        self._db, self._settings, self._clock = db, settings, clock
-        self._next_look = clock.monotonic()
+    name: str
+    tops: Tops
+    released: npt.NDArray[np.int64] | None
+    removed: int = 0
 
-    def used_bytes(self) -> int:
-        """Bytes of the file that hold something."""
-        pages, free, size = (
-            self._db.execute(f"pragma {p}").fetchone()[0] for p in ("page_count", "freelist_count", "page_size")
-        )
-        return int((pages - free) * size)
+    def oldest(self, db: sqlite3.Connection) -> Head | None:
+        """The head of its oldest segment, if that may go."""
+        if self.tops.first == self.tops.next:
+            return None
+        head = head_of(db, self.tops.topic, self.tops.first, self.name)
+        free = self.released is None or bool((head.ends <= self.released).all())
+        return head if free else None
 
-    def due(self, used: int) -> bool:
-        """Whether it is time to look."""
-        return used >= self._settings.retention_bytes or self._clock.monotonic() >= self._next_look
+    def remove(self, db: sqlite3.Connection, head: Head) -> None:
+        """Remove the oldest segment."""
+        db.execute("delete from segment where id = ?", (row_id(self.tops.topic, head.number),))
+        self.tops.first = head.number + 1
+        self.tops.gone = np.where(head.counts > 0, head.ends, self.tops.gone)
+        self.removed += 1
 
-    def run(self) -> int:
-        """Remove what may go, a bounded number of blocks; returns how many went."""
-        self._next_look = self._clock.monotonic() + self._settings.retention_interval_s
-        with writing(self._db, self._settings.path):
-            gone = self._removable()
-            if gone:
-                self._remove(gone)
-        if gone:
-            self._db.execute("pragma incremental_vacuum(2000)").fetchall()
-        return len(gone)
 
-    def _removable(self) -> list[tuple[int, Key, int]]:
-        """(block id, partition, next offset) of what may go: a prefix of each partition."""
-        now = self._clock.now_us()
-        old = now - int(self._settings.retention_hours * 3_600_000_000)
-        excess = self.used_bytes() - int(self._settings.retention_bytes * 0.9)
-        released, kept = Releases(self._db, self._settings, self._clock), set()
-        found: list[tuple[int, Key, int]] = []
-        asked = (
-            "select id, topic, part, first + count, at_us, length(sizes) + length(data) from blocks order by id limit ?"
-        )
-        for number, topic, part, end, at_us, size in self._db.execute(asked, (AT_ONCE,)):
-            key = (topic, part)
-            if at_us > old and excess <= 0:
-                break
-            if key in kept or end > released.below(key):
-                kept.add(key)
-                continue
-            found.append((number, key, end))
-            excess -= size
-        return found
+def head_of(db: sqlite3.Connection, topic: int, number: int, name: str) -> Head:
+    """The head of one segment.
 
-    def _remove(self, gone: list[tuple[int, Key, int]]) -> None:
-        self._db.executemany("delete from blocks where id = ?", [(number,) for number, _, _ in gone])
-        state = rows.load(self._db)
-        below: dict[Key, int] = {}
-        for _, key, end in gone:
-            below[key] = max(below.get(key, 0), end)
-        for (topic, part), end in below.items():
-            state.ends[topic, part].below = end
-            self._db.execute("delete from marks where topic = ? and part = ? and first < ?", (topic, part, end))
-        rows.put_ends(self._db, {key: state.ends[key] for key in below})
+    Raises:
+        LogCorruptError: It is damaged or missing.
+    """
+    row = db.execute("select head from segment where id = ?", (row_id(topic, number),)).fetchone()
+    if row is None:
+        raise LogCorruptError(f"log: segment {number} of topic {name} is missing; {WHAT_TO_DO}")
+    return read_head(row[0], topic, number, name)
+
+
+def sweep(db: sqlite3.Connection, settings: EmbeddedSettings, now_us: int, need: int) -> bool:
+    """Remove what is too old, then the oldest of what may go until `need` more bytes fit below the size limit.
+
+    Args:
+        db: Within a write transaction.
+        settings: Age, size and slack.
+        now_us: The time, Unix µs.
+        need: Bytes that shall fit; 0 leaves the size alone.
+
+    Returns:
+        False where the work was cut short and more is too old.
+    """
+    before_us = now_us - int(settings.slack_hours * 3_600e6)
+    consumers = read_consumers(db).values()
+    lanes = [
+        _Lane(topic.name, read_tops(db, topic.number), _released(consumers, topic.number, before_us))
+        for topic in read_topics(db).values()
+    ]
+    done = all([_by_age(db, lane, now_us - int(settings.retention_hours * 3_600e6), settings) for lane in lanes])
+    if need:
+        _by_size(db, lanes, settings.retention_bytes - need)
+    for lane in lanes:
+        if lane.removed:
+            write_tops(db, lane.tops)
+    return done
+
+
+def _released(consumers: Iterable[StoredConsumer], topic: int, before_us: int) -> npt.NDArray[np.int64] | None:
+    each = [consumer.released(topic, before_us) for consumer in consumers]
+    held = [offsets for offsets in each if offsets is not None]
+    return reduce(np.minimum, held) if held else None
+
+
+def _by_age(db: sqlite3.Connection, lane: _Lane, oldest_us: int, settings: EmbeddedSettings) -> bool:
+    while (head := lane.oldest(db)) is not None and head.timestamp_us <= oldest_us:
+        if lane.removed >= settings.sweep_segments:
+            return False
+        lane.remove(db, head)
+    return True
+
+
+def _by_size(db: sqlite3.Connection, lanes: list[_Lane], below: int) -> None:
+    while used_bytes(db) > below:
+        heads = [(head, lane) for lane in lanes if (head := lane.oldest(db)) is not None]
+        if not heads:
+            return
+        head, lane = min(heads, key=lambda pair: pair[0].timestamp_us)
+        lane.remove(db, head)

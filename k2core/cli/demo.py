@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import click
@@ -24,7 +25,7 @@ from k2core.cli.demo_run import Run, interrupted, make_exchange, result, wait_un
 from k2core.cli.demo_tour import Api, FreshnessProbe, show
 from k2core.cli.session import Session, current
 from k2core.cli.terminal import print_json
-from k2core.cli.view import View
+from k2core.cli.view import FIGURES, View
 from k2core.errors import ConfigError, K2Error
 from k2core.telemetry.status import read_statuses
 
@@ -80,7 +81,7 @@ def start(session: Session, folder: Path, exchange: str, seed: int | None) -> Ru
         view = View(session.clock)
         plugins = [part for path in session.plugin_files for part in ("--plugin", str(path.absolute()))]
         command = [sys.executable, "-m", "k2core.cli.main", "--config", str(file), *plugins, "up"]
-        child = Child(ChildSpec(name="up", command=command, env={"K2_API_KEY": key}), relay=view.say)
+        child = Child(ChildSpec(name="up", command=command, env={"K2_API_KEY": key}), relay=partial(relay, view))
         child.start(session.clock.monotonic())
         stack.callback(stop, child)
         view.say(f"k2 demo: a local {exchange} on {settings.get('websocket_url', 'loopback')}, data in {folder}")
@@ -88,6 +89,12 @@ def start(session: Session, folder: Path, exchange: str, seed: int | None) -> Ru
             session=session, folder=folder, exchange=local, data_types=data_types, child=child, view=view,
             api=Api(port, key), symbol=next(iter(settings.get("symbols", ["BTCUSDT"]))), stack=stack.pop_all(),
         )  # fmt: skip
+
+
+def relay(view: View, line: str) -> None:
+    """Pass on what `k2 up` says, but for its figures: the demo shows them itself."""
+    if not line.startswith(FIGURES):
+        view.say(line)
 
 
 def play(run: Run, once: bool, stopped: list[int]) -> dict[str, float | None]:

@@ -14,6 +14,8 @@ from k2core.telemetry.status import Status
 
 PLAIN_EVERY_S = 10.0
 LIVE_EVERY_S = 0.5
+FIGURES = "k2: "
+"""How a plain line of figures begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class View:
         self._next = now + (LIVE_EVERY_S if self._live else PLAIN_EVERY_S)
         line = numbers(statuses).line
         if not self._live:
-            self.say(f"k2: {line}")
+            self.say(FIGURES + line)
             return
         with self._lock:
             width = shutil.get_terminal_size().columns

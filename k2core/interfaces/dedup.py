@@ -8,7 +8,7 @@ those that somebody stored are not, whatever their age.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -17,11 +17,18 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from k2core.interfaces.broker import Partition
+    from k2core.interfaces.frames import ChannelFacts
     from k2core.interfaces.identities import IdentityBatch, Stream
 
 
 class StoredIdentities(ABC):
     """What a table can tell of the identities in it, at its head."""
+
+    def declared(self, facts: Mapping[str, ChannelFacts]) -> StoredIdentities:
+        """The same, knowing what connectors declare of ids, by exchange: `load` and `marks` are then as narrow as the
+        facts allow. Without, nothing is taken for granted, which is exact and slow.
+        """
+        return self
 
     @abstractmethod
     def contains(self, batch: IdentityBatch) -> npt.NDArray[np.bool_]:

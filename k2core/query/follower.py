@@ -142,7 +142,8 @@ class Follower:
     def _warm(self, snapshot: Snapshot) -> None:
         if snapshot.id is None:
             return
-        stored, now_us = self._parts.source.stored(snapshot), self._parts.clock.now_us()
+        stored = self._parts.source.stored(snapshot).declared(self._parts.admission.facts)
+        now_us = self._parts.clock.now_us()
         for partition in snapshot.offsets:
             if partition[0] in self._parts.topics:
                 self._window.warm(partition, stored, now_us)

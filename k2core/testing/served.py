@@ -252,6 +252,7 @@ def answer(exchange: FakeExchange, request: Request) -> Response | None:
     """A plain GET is REST; a handshake is let in (None) or refused."""
     if request.headers.get("Upgrade", "").lower() != "websocket":
         exchange.counts["rest"] += 1
+        exchange.notify()
         if exchange.rest_failures:
             return response(*exchange.rest_failures.popleft(), b"")
         asked = urlsplit(request.path)

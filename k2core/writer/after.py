@@ -28,5 +28,5 @@ def discard(parts: Parts, staged: Staged) -> None:
     """Delete the files of a commit that was refused."""
     try:
         parts.table.discard(staged)
-    except SinkError as error:
+    except (SinkError, OSError) as error:
         parts.logger.warning("staged files stay for maintenance data_type=%s error=%s", parts.data_type.name, error)

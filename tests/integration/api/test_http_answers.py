@@ -95,6 +95,14 @@ def test_ids_that_never_came_are_named(http, server):
     }
 
 
+def test_snapshots_are_listed_newest_first(http, server):
+    first = server.tables["quotes"].commit([], {("market.crypto.quotes.binance", 0): 1})
+    second = server.tables["quotes"].compact()
+    body = http.get("/v1/snapshots?data_type=quotes").json()
+    assert [s["snapshot_id"] for s in body["snapshots"]] == [second.id, first.id]
+    assert http.get(f"/v1/quotes?snapshot_id={first.id}").json()["count"] == 0
+
+
 def test_snapshots_of_an_empty_table(http):
     assert http.get("/v1/snapshots").json()["snapshots"] == []
 

@@ -11,8 +11,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
+from k2core.avro.codec import Codec
+from k2core.config import load_config
+from k2core.config.build import Assembly
+from k2core.discovery import discover
+from k2core.interfaces.broker import EncodedBatch
+from k2core.records.builtin import TRADES
+from k2core.records.topics import partition_of
 from k2core.telemetry.status import Status, read_statuses
 
 SETTINGS = """
@@ -89,16 +98,43 @@ def test_once_with_nothing_to_do_exits_0(start: Start) -> None:
     assert process.returncode == 0, err
 
 
+def append_a_trade(folder: pathlib.Path) -> None:
+    """Put one trade into the log, as an exchange's."""
+    config = load_config(folder / "k2.toml", env={})
+    row = {"symbol": "BTCUSDT", "exchange": "binance", "exchange_timestamp_ms": int(time.time() * 1000)}
+    row |= {"price": 1.5, "quantity": 2.0, "side": "buy", "trade_id": "7"}
+    batch = pa.RecordBatch.from_pylist([row], schema=TRADES.arrow_schema)
+    sizes, data = Codec(TRADES).encode(batch)
+    places = np.array([partition_of("BTCUSDT")], np.int32)
+    with Assembly(config, discover()).broker() as log:
+        producer = log.producer()
+        producer.produce([EncodedBatch("market.crypto.trades.binance", TRADES.versions, places, sizes, data)])
+        producer.close()
+
+
 def test_a_second_writer_fences_the_first_which_says_who(folder: pathlib.Path, start: Start) -> None:
     first = start("write")
     status_of(folder, "write", first, "running")
-    second = start("write", "--once")
-    _, err = second.communicate(timeout=LIMIT_S)
-    assert second.returncode == 0, err
-    third = start("query", "trades", "--json")
-    out, err = third.communicate(timeout=LIMIT_S)
-    assert third.returncode == 0, err
-    assert json.loads(out)["trades"] == []
+    second = start("write")
+    deadline = time.monotonic() + LIMIT_S
+    while not took_over(folder, second.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    append_a_trade(folder)
+    _, err = first.communicate(timeout=LIMIT_S)
+    assert first.returncode == 4, err
+    assert f":{second.pid}" in err.splitlines()[-1]
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(LIMIT_S) == 0
+    asked = start("query", "trades", "--json", "--symbol", "BTCUSDT")
+    out, err = asked.communicate(timeout=LIMIT_S)
+    assert [row["trade_id"] for row in json.loads(out)["trades"]] == ["7"], err
+
+
+def took_over(folder: pathlib.Path, pid: int) -> bool:
+    """Whether a writer of that pid has published, which it does once its tables are taken over."""
+    status = read_statuses(folder / "data" / "run")["write"]
+    return status.pid == pid and status.state == "running"
 
 
 def test_questions_of_an_empty_installation(start: Start) -> None:

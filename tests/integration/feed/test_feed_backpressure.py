@@ -25,8 +25,8 @@ async def test_a_full_queue_blocks_the_server_and_nothing_is_lost() -> None:
         sending = asyncio.create_task(server.send(AAA, trades(0, N)))
         seen = ids((await first).frames)
         written = -1
-        while written != (written := server.connection(0).frames):
-            await asyncio.sleep(0.1)  # until the server is stuck
+        while written != (written := server.connection(0).frames):  # noqa: ASYNC110 - until the server is stuck
+            await asyncio.sleep(0.1)
         assert not sending.done()
         assert written < N
         facts = connector.facts()
@@ -58,34 +58,34 @@ async def test_bytes_bound_the_queue_too() -> None:
 
 async def test_timers_stand_still_while_we_do_not_read() -> None:
     limits = ConnectionLimits(control_per_second=500, frame_timeout=0.15, data_timeout=0.15)
-    async with FakeExchange(ToyDialect(), limits=ServerLimits(ping_interval=0.03)) as server:
-        async with connect(ToyFeed(server.url, limits=limits), small(queue_frames=100)) as connector:
-            frames = connector.frames()
-            first = asyncio.ensure_future(anext(frames))
-            await server.wait_subscribed({AAA})
-            await server.send(AAA, trades(0, 300), burst=300)
-            seen = ids((await first).frames)
-            await server.send(AAA, trades(300, 1000))
-            await asyncio.sleep(0.4)
-            assert connector.facts()["connections"] == 1
-            while len(seen) < 1300:
-                seen += ids((await anext(frames)).frames)
-            assert seen == list(range(1300))
-            assert server.counts["connects"] == 1
+    server = FakeExchange(ToyDialect(), limits=ServerLimits(ping_interval=0.03))
+    async with server, connect(ToyFeed(server.url, limits=limits), small(queue_frames=100)) as connector:
+        frames = connector.frames()
+        first = asyncio.ensure_future(anext(frames))
+        await server.wait_subscribed({AAA})
+        await server.send(AAA, trades(0, 300), burst=300)
+        seen = ids((await first).frames)
+        await server.send(AAA, trades(300, 1000))
+        await asyncio.sleep(0.4)
+        assert connector.facts()["connections"] == 1
+        while len(seen) < 1300:
+            seen += ids((await anext(frames)).frames)
+        assert seen == list(range(1300))
+        assert server.counts["connects"] == 1
 
 
 async def test_a_cut_while_we_were_too_slow_is_known_as_overload() -> None:
-    async with FakeExchange(ToyDialect(), ledger=False) as server:
-        async with connect(ToyFeed(server.url), small(queue_frames=100)) as connector:
-            frames = connector.frames()
-            first = asyncio.ensure_future(anext(frames))
-            await server.wait_subscribed({AAA})
-            await server.send(AAA, trades(0, 1000))
-            seen = ids((await first).frames)
-            await server.drop(0, how="abort")
-            while server.counts["connects"] < 2:
-                seen += ids((await asyncio.wait_for(anext(frames), 5)).frames) if len(seen) < 1000 else []
-                await asyncio.sleep(0.01)
-            assert seen == list(range(len(seen)))
-            assert connector.facts()["overload_cuts"] == 1
-            assert "overload" in connector.facts()["last_error"]
+    server = FakeExchange(ToyDialect(), ledger=False)
+    async with server, connect(ToyFeed(server.url), small(queue_frames=100)) as connector:
+        frames = connector.frames()
+        first = asyncio.ensure_future(anext(frames))
+        await server.wait_subscribed({AAA})
+        await server.send(AAA, trades(0, 1000))
+        seen = ids((await first).frames)
+        await server.drop(0, how="abort")
+        while server.counts["connects"] < 2:
+            seen += ids((await asyncio.wait_for(anext(frames), 5)).frames) if len(seen) < 1000 else []
+            await asyncio.sleep(0.01)
+        assert seen == list(range(len(seen)))
+        assert connector.facts()["overload_cuts"] == 1
+        assert "overload" in connector.facts()["last_error"]

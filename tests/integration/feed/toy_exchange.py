@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -179,6 +179,13 @@ class Taken:
         async with asyncio.timeout(within), self.changed:
             await self.changed.wait_for(lambda: len(self.frames) >= n)
         return self.frames
+
+
+async def until_true(holds: Callable[[], bool], within: float = 10) -> None:
+    """Wait for something that nothing announces."""
+    async with asyncio.timeout(within):
+        while not holds():  # noqa: ASYNC110 - nothing announces it
+            await asyncio.sleep(0.002)
 
 
 def connect(feed: WebSocketFeed, settings: FeedSettings = FAST, **more: Any) -> FeedConnector:

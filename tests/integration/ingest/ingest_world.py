@@ -34,7 +34,7 @@ class Tape(Connector):
 
     def __init__(self, batches: Sequence[FrameBatch] = (), *, ends: bool = True) -> None:
         self.waiting = list(batches)
-        self._ends, self._more, self._closed = ends, asyncio.Event(), False
+        self._ends, self._more, self.closed = ends, asyncio.Event(), False
         self.taken = 0
 
     def put(self, *batches: FrameBatch) -> None:
@@ -42,17 +42,17 @@ class Tape(Connector):
         self._more.set()
 
     async def frames(self) -> AsyncIterator[FrameBatch]:
-        while not (self._closed and self._ends and not self.waiting):
+        while not (self.closed and self._ends and not self.waiting):
             while self.waiting:
                 self.taken += 1
                 yield self.waiting.pop(0)
             self._more.clear()
-            if not (self._closed and self._ends):
+            if not (self.closed and self._ends):
                 await self._more.wait()
 
     async def __aexit__(self, *_: object) -> None:
-        assert not self._closed, "closed twice"
-        self._closed = True
+        assert not self.closed, "closed twice"
+        self.closed = True
         self._more.set()
 
 

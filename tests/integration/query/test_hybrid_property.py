@@ -35,6 +35,8 @@ def test_answers_mean_what_they_say_in_many_worlds(worlds):
 
 
 def test_any_interleaving_gives_exact_answers(busy_world):
+    happened: Counter[str] = Counter()
+
     class Interleaving(RuleBasedStateMachine):
         def __init__(self):
             super().__init__()
@@ -49,12 +51,16 @@ def test_any_interleaving_gives_exact_answers(busy_world):
         def ask(self, seed, move):
             getattr(self.world, f"some_{move}")(random.Random(seed))
 
+        def teardown(self):
+            happened.update(self.world.happened)
+
     run_state_machine_as_test(
         Interleaving,
         settings=settings(
             max_examples=50, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
+    assert happened["answers"] > 100
 
 
 def break_window_warmed_too_briefly(monkeypatch):

@@ -78,15 +78,17 @@ class Records:
         self._writer.write(BinaryEncoder(out), record)
         return out.getvalue()
 
-    def container(self, meta: Mapping[str, str], records: Iterable[bytes]) -> bytes:
-        """A whole file: header, then a block for each record."""
+    def block(self, record: bytes) -> bytes:
+        """A datum as a block of its own."""
+        return b"".join([b"\x02", long_bytes(len(record)), record, self.sync])
+
+    def container(self, meta: Mapping[str, str], blocks: Iterable[bytes]) -> bytes:
+        """A whole file: header, then blocks."""
         pairs = {**meta, "avro.schema": self._schema, "avro.codec": "null"}
         parts = [MAGIC, long_bytes(len(pairs))]
         parts += [_text(k.encode()) + _text(v.encode()) for k, v in pairs.items()]
         parts += [b"\x00", self.sync]
-        for record in records:
-            parts += [b"\x02", long_bytes(len(record)), record, self.sync]
-        return b"".join(parts)
+        return b"".join([*parts, *blocks])
 
 
 def manifest_records(spec: PartitionSpec, schema: Schema) -> Records:
@@ -117,15 +119,25 @@ def manifest_meta(spec: PartitionSpec, schema: Schema) -> dict[str, str]:
     }
 
 
-def raw_entries(data: bytes, sync: bytes) -> Iterator[bytes]:
-    """The records of a container that was written here.
+def raw_blocks(data: bytes, sync: bytes) -> bytes:
+    """All blocks of a container that was written here, as one piece.
 
     Raises:
         ForeignContainerError: It was not.
     """
     at = data.find(b"\x00" + sync) + 1 + len(sync)
-    if at <= len(sync):
+    if at <= len(sync) or not data.endswith(sync):
         raise ForeignContainerError("another sync marker")
+    return data[at:]
+
+
+def raw_entries(data: bytes, sync: bytes) -> Iterator[bytes]:
+    """The records in the blocks of a container that was written here.
+
+    Raises:
+        ForeignContainerError: It was not.
+    """
+    at = 0
     while at < len(data):
         count, at = read_long(data, at)
         size, at = read_long(data, at)

@@ -28,6 +28,7 @@ from k2_plugin_iceberg.containers import (
     list_records,
     manifest_meta,
     manifest_records,
+    raw_blocks,
     raw_entries,
 )
 from k2_plugin_iceberg.entries import as_added, as_existing, counts, joined, live_files
@@ -78,11 +79,11 @@ class Manifests:
 
     def write(self, entries: Sequence[ManifestEntry], snapshot_id: int) -> ManifestFile:
         """Write a manifest of any entries; those that are not ADDED must tell their sequence numbers."""
-        encoded = [self._records.encode(e) for e in entries]
+        blocks = [self._records.block(self._records.encode(e)) for e in entries]
         count = {s: [e for e in entries if e.status == s] for s in ManifestEntryStatus}
         known = [e.sequence_number for e in entries if e.status != ManifestEntryStatus.DELETED and e.sequence_number]
         return self._write(
-            encoded,
+            blocks,
             snapshot_id,
             min_sequence_number=min(known) if known else -1,
             partitions=construct_partition_summaries(self.spec, self.schema, [e.data_file.partition for e in entries]),
@@ -115,7 +116,9 @@ class Manifests:
             "sequence-number": str(sequence),
             "format-version": "2",
         }
-        write_file(local(location), self._lists.container(meta, [self._lists.encode(m) for m in manifests]))
+        write_file(
+            local(location), self._lists.container(meta, [self._lists.block(self._lists.encode(m)) for m in manifests])
+        )
         return location
 
     def _mergeable(self, manifest: ManifestFile, snapshot_id: int) -> bool:
@@ -133,33 +136,37 @@ class Manifests:
         return tier
 
     def _merge(self, manifests: list[ManifestFile], snapshot_id: int) -> ManifestFile | None:
-        encoded = [entry for manifest in manifests for entry in self._existing(manifest)]
-        if not encoded:
+        files = sum(live_files(m) for m in manifests)
+        if not files:
             return None
+        blocks = [block for manifest in manifests for block in self._existing(manifest)]
         return self._write(
-            encoded,
+            blocks,
             snapshot_id,
             min_sequence_number=min(m.min_sequence_number for m in manifests),
             partitions=joined([m.partitions or [] for m in manifests]),
             added_files_count=0,
             added_rows_count=0,
-            existing_files_count=len(encoded),
+            existing_files_count=files,
             existing_rows_count=sum((m.added_rows_count or 0) + (m.existing_rows_count or 0) for m in manifests),
             deleted_files_count=0,
             deleted_rows_count=0,
         )
 
     def _existing(self, manifest: ManifestFile) -> list[bytes]:
+        """The live entries of a manifest as blocks of a merged one."""
         try:
-            data = local(manifest.manifest_path).read_bytes()
-            copied = [existing_entry(e, manifest) for e in raw_entries(data, self._records.sync)]
-            return [e for e in copied if e is not None]
+            blocks = raw_blocks(local(manifest.manifest_path).read_bytes(), self._records.sync)
+            if manifest.added_files_count == 0 and manifest.deleted_files_count == 0:
+                return [blocks]  # merged before: all of its entries say what they need to say
+            copied = [existing_entry(e, manifest) for e in raw_entries(blocks, self._records.sync)]
+            return [self._records.block(e) for e in copied if e is not None]
         except ForeignContainerError:
-            return [self._records.encode(as_existing(e)) for e in self.entries(manifest)]
+            return [self._records.block(self._records.encode(as_existing(e))) for e in self.entries(manifest)]
 
-    def _write(self, encoded: list[bytes], snapshot_id: int, **facts: Any) -> ManifestFile:
+    def _write(self, blocks: list[bytes], snapshot_id: int, **facts: Any) -> ManifestFile:
         location = f"{self._folder}/{uuid.uuid4()}-m0.avro"
-        data = self._records.container(self._meta, encoded)
+        data = self._records.container(self._meta, blocks)
         write_file(local(location), data)
         return ManifestFile.from_args(
             manifest_path=location,

@@ -12,8 +12,13 @@ from k2_plugin_iceberg.prune import Chosen
 from k2core.plugin import DataType, Selection
 
 PLACE = ("topic", "log_partition", "log_offset")
-OFFSETS = 9_223_372_036_854_775_808
+OFFSETS = 1 << 63
 """One more than the largest offset: a time and an offset make one sortable number, time * OFFSETS + offset."""
+_CELLS = (
+    "min(place) AS first, max(place) AS last, arg_min(price, place) AS open, arg_max(price, place) AS close,"
+    " max(price) AS high, min(price) AS low, sum(quantity) AS volume, sum(price * quantity) AS notional,"
+    " count(*) AS trades"
+)
 _CONSTANT = ("symbol", "exchange", "topic", "log_partition")
 
 
@@ -46,24 +51,32 @@ class Query:
     def bars(self, interval_ms: int, price: str, quantity: str) -> str:
         """Partial bars; constant columns are left out, and other columns of the key part bars."""
         parts = [n for n in _CONSTANT if n not in self.constants]
-        bar = f"{self._order} - ({self._order} % {self._bind(interval_ms)} + $1) % $1"
-        inner = (
-            f"SELECT {self._list(parts)}bar_ms, price, quantity,"
-            f" (ms - bar_ms)::HUGEINT * {OFFSETS} + log_offset AS place"
-            f" FROM (SELECT {self._list(parts)}{self._order} AS ms, {bar} AS bar_ms, log_offset,"
-            f" {column(price)} AS price, {column(quantity)} AS quantity FROM {self._source()})"
+        unit, base, kind = self._unit(interval_ms)
+        step = self._bind(interval_ms)
+        bar = f"ms - ms % {step}" if int(self._chosen.files.ms_lo.min()) >= 0 else f"ms - (ms % {step} + {step}) % {step}"
+        rows = (
+            f"SELECT {self._list(parts)}{self._order} AS ms, log_offset, {column(price)} AS price,"
+            f" {column(quantity)} AS quantity FROM {self._source()}"
+        )
+        placed = (
+            f"SELECT {self._list(parts)}{bar} AS bar_ms, price, quantity,"
+            f" (ms - bar_ms)::{kind} * {unit} + (log_offset - {base}) AS place FROM ({rows})"
         )
         groups = ", ".join([*(column(n) for n in parts), "bar_ms"])
-        cells = (
-            "min(place) AS first, max(place) AS last, arg_min(price, place) AS open, arg_max(price, place) AS close,"
-            " max(price) AS high, min(price) AS low, sum(quantity) AS volume, sum(price * quantity) AS notional,"
-            " count(*) AS trades"
-        )
+        bars = f"SELECT {groups}, {_CELLS} FROM ({placed}) GROUP BY {groups}"
         ends = ", ".join(
-            f"bar_ms + ({end} // {OFFSETS})::BIGINT AS {end}_ms, ({end} % {OFFSETS})::BIGINT AS {end}_offset"
+            f"bar_ms + ({end} // {unit})::BIGINT AS {end}_ms, ({end} % {unit})::BIGINT + {base} AS {end}_offset"
             for end in ("first", "last")
         )
-        return f"SELECT * EXCLUDE (first, last), {ends} FROM (SELECT {groups}, {cells} FROM ({inner}) GROUP BY {groups})"
+        return f"SELECT * EXCLUDE (first, last), {ends} FROM ({bars})"
+
+    def _unit(self, interval_ms: int) -> tuple[int, int, str]:
+        """How time within a bar and offset become one number: (unit of time, least offset, type that holds it)."""
+        files = self._chosen.files
+        base, top = int(files.offset_lo.min()), int(files.offset_hi.max())
+        if base >= 0 and (top - base + 1) * interval_ms < 1 << 62:
+            return top - base + 1, base, "BIGINT"
+        return OFFSETS, 0, "HUGEINT"
 
     def symbols(self) -> str:
         """Rows, first and last event time per symbol and exchange; constant columns are left out."""

@@ -1,0 +1,54 @@
+"""`LogFile`: one process's hold on the log, shared by its producers, its consumers and the broker."""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from k2core.broker.database import connect, writing
+from k2core.broker.note import NoteSlot
+from k2core.broker.settings import EmbeddedSettings
+from k2core.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class LogFile:
+    """What an opened log is made of.
+
+    Args:
+        path: The SQLite file.
+        settings: As in `[broker]`.
+        clock: Stamps the appends.
+        note: Where acknowledged writes are noted.
+        logger: For what people should see.
+    """
+
+    path: pathlib.Path
+    settings: EmbeddedSettings
+    clock: Clock
+    note: NoteSlot
+    logger: logging.Logger
+
+    def connect(self) -> sqlite3.Connection:
+        """A connection of its own, for one thread at a time."""
+        settings = self.settings
+        return connect(
+            self.path, durability=settings.durability, busy_s=settings.busy_s, wal_bytes=settings.wal_bytes
+        )
+
+    @contextmanager
+    def writing(self, db: sqlite3.Connection) -> Iterator[None]:
+        """One write transaction."""
+        with writing(db, self.path):
+            yield
+
+    def acknowledge(self, serial: int) -> None:
+        """Note a write that is durable. Failing to is no failure of the write: the check at the next start says less."""
+        try:
+            self.note.acknowledge(serial)
+        except OSError as error:
+            self.logger.warning("the log's note cannot be written path=%s error=%s", self.path, error)
