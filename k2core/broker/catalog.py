@@ -63,7 +63,9 @@ class StoredConsumer(msgspec.Struct):
             mark.offsets[topic.number] = [0] * topic.partitions
         return True
 
-    def release(self, offsets: Mapping[Partition, int], topics: Mapping[str, StoredTopic], now_us: int, slack_us: int) -> bool:
+    def release(
+        self, offsets: Mapping[Partition, int], topics: Mapping[str, StoredTopic], now_us: int, slack_us: int
+    ) -> bool:
         """Raise the newest mark; marks lie an eighth of the slack apart and go once an older one does their work."""
         newest = {number: list(held) for number, held in self.marks[-1].offsets.items()}
         for (name, partition), offset in offsets.items():

@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 import pathlib
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-from k2core.broker.database import connect, writing
+from k2core.broker.database import connect
 from k2core.broker.note import NoteSlot
 from k2core.broker.settings import EmbeddedSettings
 from k2core.clock import Clock
@@ -36,15 +34,7 @@ class LogFile:
     def connect(self) -> sqlite3.Connection:
         """A connection of its own, for one thread at a time."""
         settings = self.settings
-        return connect(
-            self.path, durability=settings.durability, busy_s=settings.busy_s, wal_bytes=settings.wal_bytes
-        )
-
-    @contextmanager
-    def writing(self, db: sqlite3.Connection) -> Iterator[None]:
-        """One write transaction."""
-        with writing(db, self.path):
-            yield
+        return connect(self.path, durability=settings.durability, busy_s=settings.busy_s, wal_bytes=settings.wal_bytes)
 
     def acknowledge(self, serial: int) -> None:
         """Note a write that is durable. Failing to is no failure of the write: the check at the next start says less."""

@@ -15,6 +15,7 @@ import pathlib
 import struct
 import threading
 from dataclasses import dataclass
+from functools import cache
 
 import google_crc32c
 
@@ -24,6 +25,7 @@ _NORMAL, _CLEAN = 1, 2
 _BOOT = pathlib.Path("/proc/sys/kernel/random/boot_id")
 
 
+@cache
 def boot_id() -> bytes:
     """Eight bytes that change when the machine starts anew; zeros where the system has none."""
     try:

@@ -81,7 +81,7 @@ def hold(path: pathlib.Path, settings: EmbeddedSettings, logger: logging.Logger)
         raise
 
 
-def leave(lock: int, path: pathlib.Path, settings: EmbeddedSettings) -> None:
+def leave(lock: int, path: pathlib.Path) -> None:
     """Give the lock back; who leaves last, after SQLite put all in the main file, notes that all was in order."""
     noted = read_note(path)
     if noted and _try(lock, fcntl.LOCK_EX) and not path.with_name(f"{path.name}-wal").exists():
@@ -102,7 +102,9 @@ def _check(path: pathlib.Path, settings: EmbeddedSettings, logger: logging.Logge
     with translated(path):
         if not path.exists() or path.stat().st_size == 0:
             if noted is not None or scan(path.with_name(f"{path.name}-wal")).good:
-                raise LogCorruptError(f"{path} is gone or empty, but the files beside it say it held a log; {WHAT_TO_DO}")
+                raise LogCorruptError(
+                    f"{path} is gone or empty, but the files beside it say it held a log; {WHAT_TO_DO}"
+                )
             _create(path, settings)
             pulse, epoch = Pulse(serial=1), False
         else:
@@ -140,7 +142,9 @@ def _look(path: pathlib.Path) -> Pulse:
     with path.open("rb") as file:
         header = file.read(100)
     if not header.startswith(b"SQLite format 3\0") or header[16:24] != _FIXED_BYTES:
-        raise LogCorruptError(f"{path}: the first page is damaged, or this is no k2 log of format {FORMAT}; {WHAT_TO_DO}")
+        raise LogCorruptError(
+            f"{path}: the first page is damaged, or this is no k2 log of format {FORMAT}; {WHAT_TO_DO}"
+        )
     db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
     try:
         with reading(db, path):

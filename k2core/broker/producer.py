@@ -1,6 +1,6 @@
 """Appends to the embedded log: one transaction a call, durable and noted before anybody is told.
 
-The line that makes a record durable is the commit at the end of `LogFile.writing`. Killed before it: nothing landed, and
+The line that makes a record durable is the commit at the end of `writing`. Killed before it: nothing landed, and
 nobody was told. Killed after it: the records are there; the caller, who was not told, may append them again, which is
 what identities are for.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from k2core.broker.catalog import StoredTopic, read_topics
-from k2core.broker.database import LogWriteError, reading, translated, used_bytes
+from k2core.broker.database import LogWriteError, reading, translated, used_bytes, writing
 from k2core.broker.logfile import LogFile
 from k2core.broker.retention import sweep
 from k2core.broker.sealed import Tops, read_pulse, read_tops, write_pulse, write_tops
@@ -27,6 +27,7 @@ EPOCH_SHIFT = 40
 _LOOK_AT_WAL = 256
 _WAL_BUSY_MS = 50
 _ROW_BYTES = 512
+_NEAR = 64  # appends of this size by others, between a look at the limit and the write lock, that cannot pass it
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +82,12 @@ class EmbeddedProducer(Producer):
     def _append(self, parts: list[_Part]) -> Offsets:
         file, db = self._file, self._db
         need = sum(len(part.split.data) + part.split.sizes.nbytes + _ROW_BYTES for part in parts)
-        self._make_room(need)
+        near = self._make_room(need)
         with translated(file.path):
             file.note.reserve()
         ends: dict[Partition, int] = {}
-        with file.writing(db):
-            if used_bytes(db) + need > file.settings.retention_bytes:
+        with writing(db, file.path):
+            if near and used_bytes(db) + need > file.settings.retention_bytes:
                 raise LogFullError(
                     f"{file.path}: at its size limit (retention_bytes = {file.settings.retention_bytes}), and nothing may "
                     "be removed before its consumers release it; nothing was appended, start the writer or raise the limit"
@@ -103,16 +104,18 @@ class EmbeddedProducer(Producer):
         self._bound_wal()
         return ends
 
-    def _make_room(self, need: int) -> None:
-        """Remove what may go when it is time to look, or when the limit is near: a transaction of its own."""
+    def _make_room(self, need: int) -> bool:
+        """Remove what may go when it is time to look, or at the limit: a transaction of its own. Is the limit near?"""
         file, db = self._file, self._db
         now_us, limit = file.clock.now_us(), file.settings.retention_bytes
         with translated(file.path):
-            over = used_bytes(db) + need > limit
+            used = used_bytes(db)
+        over = used + need > limit
         if over or now_us >= self._next_sweep_us:
-            with file.writing(db):
+            with writing(db, file.path):
                 done = sweep(db, file.settings, now_us, need + limit // 128 if over else 0)
             self._next_sweep_us = now_us + int(file.settings.sweep_s * 1e6) if done else now_us
+        return used + _NEAR * need > limit
 
     def _bound_wal(self) -> None:
         """Empty the write-ahead log by force where readers kept it from starting again for long."""

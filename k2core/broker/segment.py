@@ -66,7 +66,9 @@ class Head:
         fixed = _FIXED.pack(
             self.number, self.topic, self.version, self.timestamp_us, int(self.counts.sum()), len(self.ends)
         )
-        text = fixed + self.ends.tobytes() + self.counts.astype(np.uint32).tobytes() + self.body_sum.to_bytes(4, "little")
+        text = (
+            fixed + self.ends.tobytes() + self.counts.astype(np.uint32).tobytes() + self.body_sum.to_bytes(4, "little")
+        )
         return text + google_crc32c.value(text).to_bytes(4, "little")
 
 

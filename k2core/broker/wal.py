@@ -78,7 +78,9 @@ def _scan_frames(path: pathlib.Path, header: npt.NDArray[np.uint32], page: int, 
     return _verdict(whole, commit, own, partial=rest != 0)
 
 
-def _verdict(whole: npt.NDArray[np.bool_], commit: npt.NDArray[np.bool_], own: npt.NDArray[np.bool_], *, partial: bool) -> WalScan:
+def _verdict(
+    whole: npt.NDArray[np.bool_], commit: npt.NDArray[np.bool_], own: npt.NDArray[np.bool_], *, partial: bool
+) -> WalScan:
     if bool(whole.all()):
         return WalScan(header=True, good=len(whole), partial=partial)
     bad = int(np.argmin(whole))

@@ -29,6 +29,7 @@ from k2core.cli.view import FIGURES, View
 from k2core.errors import ConfigError, K2Error
 from k2core.telemetry.status import read_statuses
 
+ERROR = "error: "
 READY_S, TAPE_S, COMMITTED_S = 30.0, 600.0, 30.0
 
 
@@ -44,6 +45,7 @@ def demo(once: bool, exchange: str, seed: int | None, keep: Path | None) -> int:
         run = start(current(), folder, exchange, seed)
         with run.stack:
             found = play(run, once, stopped)
+        run.view.clear()
         proved = result(run, found)
     print_json(proved)
     if proved["ok"]:
@@ -110,7 +112,7 @@ def play(run: Run, once: bool, stopped: list[int]) -> dict[str, float | None]:
         tape.result()
     probe.stop()
     wait_until("all of it is committed", run.is_committed, COMMITTED_S, run, stopped)
-    run.view.close()
+    run.view.clear()
     ago_s = max(1, min(60, int((time.monotonic() - began) / 2)))
     p50_ms = show(run.api, run.symbol, run.warehouse, ago_s, run.view.say)
     run.api.close()
@@ -140,4 +142,4 @@ def stop(child: Child) -> None:
             time.sleep(0.02)
         child.signal(signal.SIGKILL)
         if child.reap() not in (0, -signal.SIGKILL):
-            raise K2Error(f"k2 up failed: {child.last_line}")
+            raise K2Error(f"k2 up failed: {child.last_line.removeprefix(ERROR)}")

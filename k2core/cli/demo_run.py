@@ -95,7 +95,7 @@ def wait_until(what: str, holds: Callable[[], bool], limit_s: float, run: Run, s
                 return
             raise KeyboardInterrupt
         if not run.child.alive:
-            raise K2Error(f"k2 up ended before {what}: {run.child.last_line}")
+            raise K2Error(f"k2 up ended before {what}: {run.child.last_line.removeprefix('error: ')}")
         if time.monotonic() > deadline:
             raise K2Error(f"it took more than {limit_s:g} s until {what}")
         run.view.tick(read_statuses(run.folder / "data" / "run"))

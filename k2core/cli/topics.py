@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from k2core.config.build import Assembly, Capture
+from k2core.config.build import Assembly
 from k2core.discovery import Registry
 from k2core.interfaces.broker import Broker
 from k2core.interfaces.frames import ChannelFacts, ConnectorFacts
@@ -23,16 +23,13 @@ def topics_of(data_type: str, log: Broker, declared: Iterable[Topic] = ()) -> li
     return sorted(names | {name for name in log.topics() if is_of(name, data_type)})
 
 
-def topics_of_capture(capture: Capture) -> list[Topic]:
-    """Topics that one capture writes: its data types, and its dead letters."""
-    asset_class, exchange = capture.facts.asset_class, capture.facts.exchange
-    return [Topic(asset_class, name, exchange) for name in (*capture.data_types, DEAD_LETTERS)]
-
-
 def declared_topics(assembly: Assembly) -> list[Topic]:
-    """Topics of the configured connectors; none where none is configured."""
-    captures = assembly.captures() if assembly.config.connectors else []
-    return [topic for capture in captures for topic in topics_of_capture(capture)]
+    """Topics that the configured connectors write, dead letters too; none where none is configured."""
+    return [
+        Topic(facts.asset_class, name, facts.exchange)
+        for facts, data_types in assembly.asked()
+        for name in (*data_types, DEAD_LETTERS)
+    ]
 
 
 def ensure_topics(log: Broker, topics: Iterable[Topic], data_types: Mapping[str, DataType]) -> None:

@@ -45,7 +45,7 @@ def up(port: int | None) -> int:
         forget_statuses(session.config)
         view = View(session.assembly.clock)
         ending = mind(session, view)
-        view.close()
+        view.clear()
         view.say(last_line(ending, session))
     return ending.code
 
@@ -64,7 +64,7 @@ def check(session: Session) -> None:
         for section in session.config.sections:
             session.config.settings(section, session.registry)
         raise SectionError(found)
-    assembly.captures()
+    assembly.need_connectors()
     for place in data_paths(session.config, session.registry):
         check_writable(place)
     check_port(session.config.api.host, session.config.api.port)

@@ -91,11 +91,11 @@ class View:
             wiped, self._shown = self._wipe(), line[: width - 1]
             click.echo(wiped + self._shown, err=True, nl=False)
 
-    def close(self) -> None:
-        """Leave the terminal clean."""
+    def clear(self) -> None:
+        """Leave the terminal clean; the live line comes back with the next figures."""
         with self._lock:
             click.echo(self._wipe(), err=True, nl=False)
-            self._shown, self._live = "", False
+            self._shown = ""
 
     def _wipe(self) -> str:
         return "\r\x1b[K" if self._shown else ""

@@ -84,22 +84,37 @@ class Assembly:
         Raises:
             ConfigError: None is asked for.
         """
+        self.need_connectors()
+        return [self._capture(section) for section in self.config.connectors]
+
+    def need_connectors(self) -> None:
+        """Make sure that there is something to capture, without constructing it.
+
+        Raises:
+            ConfigError: There is not.
+        """
         if not self.config.connectors:
             where = self.config.layers.file or "k2.toml (there is none here)"
             raise ConfigError(f'{where}: nothing to capture: add [connectors.binance] with symbols = ["BTCUSDT"]')
-        return [self._capture(section) for section in self.config.connectors]
+
+    def asked(self) -> list[tuple[ConnectorFacts, tuple[str, ...]]]:
+        """Facts and names of data types of each configured connector; constructs nothing."""
+        found = []
+        for section in self.config.connectors:
+            entry, settings = self.config.settings(section, self.registry)
+            found.append((entry.component.capabilities, asked_data_types(entry, settings)))
+        return found
 
     def _capture(self, section: Section) -> Capture:
         entry, settings = self.config.settings(section, self.registry)
         facts: ConnectorFacts = entry.component.capabilities
         source = construct(entry, settings, self._context("connector", section.instance))
-        asked = getattr(settings, "data_types", None) or tuple(facts.channels)
         return Capture(
             instance=section.instance,
             source=source,
             normalizer=self._normalizer(section, facts),
             facts=facts,
-            data_types=tuple(asked),
+            data_types=asked_data_types(entry, settings),
         )
 
     def _normalizer(self, connector: Section, facts: ConnectorFacts) -> Normalizer:
@@ -113,6 +128,11 @@ class Assembly:
     def _context(self, kind: str, instance: str) -> Context:
         logger = logging.getLogger(f"k2.{kind}.{instance}")
         return Context(clock=self.clock, logger=logger, metrics=self.metrics, instance=instance)
+
+
+def asked_data_types(entry: Entry, settings: Settings) -> tuple[str, ...]:
+    """What a connector is to capture: its setting `data_types`, or all that it declares."""
+    return tuple(getattr(settings, "data_types", None) or entry.component.capabilities.channels)
 
 
 def normalizer_of(

@@ -277,13 +277,13 @@ class WriterPipeline:
         self._drop()
         head = parts.table.head()
         check_held(parts.broker, head.offsets, self._owned.partitions, parts.data_type.name)
-        contiguous = frozenset(e for e, facts in parts.admission.facts.items() if facts.ids == "contiguous")
+        stored = Watched(parts.table.stored(), self._ledger, parts.admission.facts)
         for place in sorted(self._owned.partitions):
             offset = head.offsets.get(place, 0)
             if self._committed.get(place) != offset:
                 self._committed.pop(place, None)
                 self._settling.drop([place])
-                parts.dedup.assign(place, offset, Watched(parts.table.stored(), self._ledger, contiguous))
+                parts.dedup.assign(place, offset, stored)
                 self._committed[place] = offset
         self._intake.reset()
         self._astray = False

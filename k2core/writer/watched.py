@@ -5,7 +5,7 @@ So holes are known across a restart without reading the table a second time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from k2core.admission.holes import HoleLedger
 from k2core.interfaces.broker import Partition
 from k2core.interfaces.dedup import StoredIdentities
+from k2core.interfaces.frames import ChannelFacts
 from k2core.interfaces.identities import IdentityBatch, Stream
 
 
@@ -22,11 +23,12 @@ class Watched(StoredIdentities):
     Args:
         stored: The table's identities.
         ledger: Told of what is stored.
-        contiguous: Exchanges whose ids are contiguous.
+        facts: What connectors declare, by exchange.
     """
 
-    def __init__(self, stored: StoredIdentities, ledger: HoleLedger, contiguous: frozenset[str]) -> None:
-        self._stored, self._ledger, self._contiguous = stored, ledger, contiguous
+    def __init__(self, stored: StoredIdentities, ledger: HoleLedger, facts: Mapping[str, ChannelFacts]) -> None:
+        self._stored, self._ledger = stored.declared(facts), ledger
+        self._contiguous = frozenset(exchange for exchange, fact in facts.items() if fact.ids == "contiguous")
 
     def contains(self, batch: IdentityBatch) -> npt.NDArray[np.bool_]:
         """Which of these identities are stored below the batch's own offsets."""

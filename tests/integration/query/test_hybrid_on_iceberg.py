@@ -107,3 +107,20 @@ def test_bars_symbols_and_snapshots_on_iceberg(lake_world):
     assert again.rows.column("volume").to_pylist() == pytest.approx(whole.column("volume").to_pylist())
     answer = world.page(0, snapshot_id=old.id)
     assert world.keys(answer) == world.define(old.offsets)[::-1]
+
+
+def test_new_ids_are_not_looked_up_however_old_the_table_is(lake_world):
+    world = lake_world("contiguous", "old")
+    for number in range(30):
+        world.append("BTCUSDT", number)
+    world.commit(30)
+    world.clock.advance(600)
+    world.servers[0] = world.serve()
+    world.append("BTCUSDT", 30)
+    world.advance(0, 10)
+    follower = world.servers[0].tails["trades"].follower
+    assert not follower._asked_table
+    world.append("BTCUSDT", 3)
+    world.advance(0, 10)
+    assert follower._asked_table
+    world.check(0)

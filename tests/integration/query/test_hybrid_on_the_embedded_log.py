@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 import numpy as np
@@ -10,10 +11,10 @@ import pytest
 
 from k2core.admission import Admission
 from k2core.avro.codec import Codec
-from k2core.broker.embedded import EmbeddedBroker
-from k2core.broker.settings import EmbeddedSettings
 from k2core.broker.specs import topic_spec
+from k2core.builtin import k2_brokers
 from k2core.clock import SystemClock
+from k2core.component import Context
 from k2core.config.settings import QuerySettings
 from k2core.interfaces.broker import EncodedBatch
 from k2core.interfaces.frames import ChannelFacts
@@ -32,7 +33,9 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT")
 
 @pytest.fixture
 def log(tmp_path):
-    with EmbeddedBroker(EmbeddedSettings(path=tmp_path / "log.db"), SystemClock()) as broker:
+    (embedded,) = k2_brokers()
+    context = Context(clock=SystemClock(), logger=logging.getLogger("k2.test"), metrics=Metrics())
+    with embedded.factory(embedded.settings(path=tmp_path / "log.db"), context) as broker:
         broker.ensure_topics([topic_spec(TOPIC, TRADES)])
         yield broker
 

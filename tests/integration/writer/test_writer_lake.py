@@ -84,3 +84,24 @@ def test_nothing_to_do(tmp_path: pathlib.Path) -> None:
         assert lake.write_once().exit_code == 0
         assert lake.write_once().exit_code == 0
         assert lake.stored() == Counter({("BTCUSDT", "1"): 1})
+
+
+def test_a_restart_on_a_full_window_knows_every_id(tmp_path: pathlib.Path) -> None:
+    """More rows than one Parquet row group, of two symbols: the window is built from them, holes and all."""
+    with Lake(tmp_path) as lake:
+        for start in range(0, 80_000, 8000):
+            lake.append("BTCUSDT", *range(start, start + 7999))
+        lake.append("ETHUSDT", 1, 2, 4)
+        assert lake.write_once().exit_code == 0
+        lake.append("BTCUSDT", 0, 7998, 7999, 79_998, 79_999)
+        lake.append("ETHUSDT", 4, 3)
+        writer = lake.writer()
+        writer.start()
+        assert sum(len(hole) for hole in writer.holes()) == 9 + 1
+        while writer.step(0):
+            assert writer.waiting
+        assert writer.commit()
+        assert sum(len(hole) for hole in writer.holes()) == 8
+        stored = lake.stored()
+        assert set(stored.values()) == {1}
+        assert len(stored) == 10 * 7999 + 2 + 4

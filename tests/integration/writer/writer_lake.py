@@ -10,23 +10,21 @@ import pathlib
 import sys
 import threading
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any
 
+import k2_plugin_iceberg
+import k2_plugin_memory
 import pyarrow as pa
 from k2_plugin_binance import FACTS
-from k2_plugin_iceberg.settings import IcebergSettings
-from k2_plugin_iceberg.sink import IcebergSink
-from k2_plugin_memory.settings import MemorySettings
-from k2_plugin_memory.store import MemoryStore
 
+from k2core import builtin
 from k2core.admission import Admission
 from k2core.avro.codec import Codec
-from k2core.broker.embedded import EmbeddedBroker
-from k2core.broker.settings import EmbeddedSettings
 from k2core.broker.specs import topic_spec
 from k2core.clock import SystemClock
-from k2core.component import Context
+from k2core.component import Component, Context
 from k2core.config.settings import WriterSettings
 from k2core.interfaces.broker import EncodedBatch
 from k2core.records.builtin import DEAD_LETTERS, TRADES
@@ -48,11 +46,16 @@ class Lake:
         self.folder, self.clock, self.metrics = folder, SystemClock(), Metrics()
         self.settings = WriterSettings(**writer)
         self._stack = ExitStack()
-        self.log = self._stack.enter_context(EmbeddedBroker(EmbeddedSettings(path=folder / "log.db"), self.clock))
+        self.log = self._stack.enter_context(self.made(builtin.k2_brokers(), path=folder / "log.db"))
         dead = Topic(TOPIC.asset_class, DEAD_LETTERS.name, TOPIC.exchange)
         self.log.ensure_topics([topic_spec(TOPIC, TRADES), topic_spec(dead, DEAD_LETTERS)])
-        context = Context(clock=self.clock, logger=logging.getLogger("k2.lake"), metrics=self.metrics, instance="lake")
-        self.sink = self._stack.enter_context(IcebergSink(IcebergSettings(warehouse=folder / "lake"), context))
+        self.sink = self._stack.enter_context(self.made(k2_plugin_iceberg.k2_sinks(), warehouse=folder / "lake"))
+
+    def made(self, offered: Iterable[Component[Any]], **settings: Any) -> Any:
+        """The one component that is offered."""
+        (component,) = offered
+        context = Context(clock=self.clock, logger=logging.getLogger("k2.lake"), metrics=self.metrics)
+        return component.factory(component.settings(**settings), context)
 
     def __enter__(self) -> Lake:
         return self
@@ -79,7 +82,7 @@ class Lake:
         writer = WriterPipeline(
             data_type=TRADES, topics=[TOPIC.name], consumer=self.log.consumer([TOPIC.name]),
             producer=self.log.producer(), broker=self.log, sink_table=self.sink.table(TRADES),
-            dedup=MemoryStore(MemorySettings(), self.clock), admission=Admission(TRADES, FACTS_BY_EXCHANGE),
+            dedup=self.made(k2_plugin_memory.k2_dedup_stores()), admission=Admission(TRADES, FACTS_BY_EXCHANGE),
             settings=self.settings, clock=self.clock, metrics=self.metrics, logger=logging.getLogger("k2.write"),
             owner="test",
         )  # fmt: skip

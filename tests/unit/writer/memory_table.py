@@ -32,7 +32,6 @@ class Version:
 class Store:
     """What outlives writers: `main` with its ancestry, the owners' tokens, the topics' ids."""
 
-    facts: ChannelFacts
     main: Version = Version()
     tokens: dict[Partition, str] = field(default_factory=dict)
     topic_ids: dict[str, str] = field(default_factory=dict)
@@ -106,7 +105,7 @@ class MemoryTable(SinkTable):
         self.discarded += 1
 
     def stored(self) -> StoredIdentities:
-        return MemoryIdentities(self.store, self._fault)
+        return MemoryIdentities(self.store, self._fault, ChannelFacts(ids="opaque"))
 
     def maintain(self, *, dry_run: bool = False) -> MaintenanceReport:
         self._fault("maintain")
@@ -114,8 +113,13 @@ class MemoryTable(SinkTable):
 
 
 class MemoryIdentities(StoredIdentities):
-    def __init__(self, store: Store, fault: Callable[[str], None]) -> None:
-        self._store, self._fault = store, fault
+    """Knows of ids what it is told by `declared`, as real tables do."""
+
+    def __init__(self, store: Store, fault: Callable[[str], None], facts: ChannelFacts) -> None:
+        self._store, self._fault, self._facts = store, fault, facts
+
+    def declared(self, facts: Mapping[str, ChannelFacts]) -> MemoryIdentities:
+        return MemoryIdentities(self._store, self._fault, facts["binance"])
 
     def _of(self, partition: Partition) -> list[Row]:
         return [r for r in self._store.main.rows if (r["topic"], r["log_partition"]) == partition]
@@ -133,14 +137,14 @@ class MemoryIdentities(StoredIdentities):
         rows = [r for r in self._of(partition) if r["log_timestamp"] >= since_us]
         for part in (rows[::2], rows[1::2]):  # in no order
             if part:
-                yield identities(partition, part, self._store.facts)
+                yield identities(partition, part, self._facts)
 
     def marks(self, partition: Partition, before_us: int) -> dict[Stream, int]:
         self._fault("marks")
         found: dict[Stream, int] = {}
         for row in self._of(partition):
             if row["log_timestamp"] < before_us:
-                number = number_of(row["trade_id"]) if self._store.facts.ids != "opaque" else None
+                number = number_of(row["trade_id"]) if self._facts.ids != "opaque" else None
                 key = row["exchange_timestamp_ms"] if number is None else number
                 found[stream_of(row)] = max(key, found.get(stream_of(row), -1))
         return found

@@ -68,7 +68,7 @@ class WriterWorld:
             self.log.ensure_topics(
                 [TopicSpec(name=name, partitions=self.partitions, subject=f"{name}-value", schemas=())]
             )
-        self.table = Store(self.facts)
+        self.table = Store()
         self.issued: dict[int, list[tuple[str, str | None, bool]]] = {}
         self.metrics = Metrics()
         self.made = 0

@@ -43,7 +43,7 @@ def in_key_order(rows: pa.Table, order: str, *, descending: bool, limit: int | N
         return rows
     at = np.lexsort(_keys(rows, order))
     at = (at[::-1] if descending else at)[:limit]
-    return rows.take(pa.array(at))
+    return rows.take(at)
 
 
 def _keys(rows: pa.Table, order: str) -> tuple[npt.NDArray[np.int64], ...]:
@@ -65,7 +65,7 @@ def fitted(rows: pa.Table, schema: pa.Schema, constants: Mapping[str, Any]) -> p
         if field.name in constants:
             columns.append(constant(constants[field.name], rows.num_rows, field.type))
             continue
-        found = rows.column(field.name)
+        found: Any = rows.column(field.name)
         if pa.types.is_dictionary(field.type) and not pa.types.is_dictionary(found.type):
             found = found.combine_chunks().dictionary_encode()
         columns.append(found if found.type == field.type else found.cast(field.type))
@@ -77,4 +77,4 @@ def constant(value: Any, rows: int, kind: pa.DataType) -> Any:
     if pa.types.is_dictionary(kind):
         codes: Any = pa.array(np.zeros(rows, np.int32))
         return pa.DictionaryArray.from_arrays(codes, pa.array([value], pa.string()))
-    return pa.repeat(pa.scalar(value, kind), rows)
+    return pa.array(np.full(rows, value), kind)

@@ -48,7 +48,7 @@ class DirectReader:
             rest = self._columns(file, self._rest)
         both = {**_by_name(first), **_by_name(rest)}
         rows = pa.table([both[n] for n in self._schema.names], schema=self._schema)
-        rows = rows if at is None else rows.take(pa.array(at))
+        rows = rows if at is None else rows.take(at)
         if self._wanted.limit is None or rows.num_rows <= self._wanted.limit:
             return rows
         return in_key_order(rows, self._order, descending=self._wanted.descending, limit=self._wanted.limit)
@@ -97,7 +97,7 @@ class DirectReader:
             yield ms >= wanted.start_ms
         if wanted.end_ms is not None:
             yield ms < wanted.end_ms
-        if chosen.appended:
+        if chosen.appended and wanted.as_of_us is not None:
             yield longs(rows, "log_timestamp") <= wanted.as_of_us
         if chosen.positions:
             yield self._below(rows)

@@ -64,15 +64,15 @@ class IdentityReader:
         self._id = data_type.id_column or ""
         self._words = [f.name for f in data_type.table_schema if pa.types.is_dictionary(f.type)]
 
-    def matching(self, path: str, ids: pa.Array, bound: Bound) -> Matching | None:
+    def matching(self, path: str, ids: Any, bound: Bound) -> Matching | None:
         """Rows that count and have one of these ids; None where there are none."""
         with self._open(path) as file:
             found = pc.index_in(file.read([self._id], use_threads=False).column(0), value_set=ids)
             at = np.flatnonzero(found.is_valid().to_numpy())
             if not len(at):
                 return None
-            rows = file.read([*WHO, *PLACE], use_threads=False).take(pa.array(at))
-        codes = found.take(pa.array(at)).to_numpy().astype(np.int64)
+            rows = file.read([*WHO, *PLACE], use_threads=False).take(at)
+        codes = found.take(pa.array(at, pa.int64())).to_numpy().astype(np.int64)
         mask = _counting(rows, bound)
         streams, stream = _streams(rows)
         return Matching(codes[mask], streams, stream[mask], longs(rows, "log_offset")[mask])
@@ -86,7 +86,7 @@ class IdentityReader:
         at = at[np.argsort(longs(rows, "log_offset")[at], kind="stable")]
         if not len(at):
             return None
-        rows = rows.take(pa.array(at))
+        rows = rows.take(at)
         streams, stream = _streams(rows)
         return IdentityBatch(
             data_type=self._data_type.name, partition=bound.partition, kind=facts.ids, streams=tuple(streams),
@@ -124,7 +124,10 @@ def _numbers(column: Any) -> Longs:
     if pc.all(canonical, min_count=0).as_py() and int(pc.max(pc.binary_length(column)).as_py() or 0) <= 18:
         plain: Longs = column.cast(pa.int64()).to_numpy()
         return plain
-    found = [int(t) if ok and int(t) < 1 << 63 else -1 for t, ok in zip(column.to_pylist(), canonical.to_pylist(), strict=True)]
+    found = [
+        int(t) if ok and int(t) < 1 << 63 else -1
+        for t, ok in zip(column.to_pylist(), canonical.to_pylist(), strict=True)
+    ]
     return np.array(found, np.int64)
 
 

@@ -73,4 +73,3 @@ def nearest(metadata: TableMetadata, snapshot_id: int | None, seen: Mapping[int,
 def _named(snapshot: Snapshot) -> str:
     at = datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC).isoformat(timespec="milliseconds")
     return f"{snapshot.snapshot_id} of {at}"
-

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 
 AGAIN_S = 0.05
+CLOSE_S = 10
 
 
 def quoted(text: str) -> str:
@@ -49,6 +50,7 @@ class CursorPool:
         for _ in range(settings.cursors):
             self._free.put(self._root.cursor())
         self._watch = Watch()
+        self._closed = False
 
     def query(
         self, sql: str, values: Sequence[Any] = (), *, timeout: float, tables: Mapping[str, pa.Table] | None = None
@@ -69,7 +71,8 @@ class CursorPool:
             for name, table in (tables or {}).items():
                 cursor.register(name, table)
             try:
-                return cursor.sql(sql, params=list(values)).to_arrow_table()
+                found: pa.Table = cursor.sql(sql, params=list(values)).to_arrow_table()
+                return found
             except duckdb.InterruptException as error:
                 raise timed_out(timeout) from error
             except duckdb.OutOfMemoryException as error:
@@ -84,12 +87,30 @@ class CursorPool:
                     cursor.unregister(name)
 
     def close(self) -> None:
-        """Close the instance; what still runs is interrupted."""
+        """Close the instance; what still runs is interrupted, and waited for a bounded time."""
+        if self._closed:
+            return
+        self._closed = True
+        for _ in range(self._settings.cursors):
+            self._returned().close()
         self._watch.close()
         self._root.close()
 
+    def _returned(self) -> Any:
+        """A cursor that nobody uses any more."""
+        for _ in range(int(CLOSE_S / AGAIN_S)):
+            try:
+                return self._free.get(timeout=AGAIN_S)
+            except queue.Empty:
+                self._watch.stop_all()
+        raise QueryError(
+            f"DuckDB does not stop a query within {CLOSE_S} s: end this process", kind="timeout", status=503
+        )
+
     @contextmanager
     def _cursor(self, timeout: float) -> Iterator[Any]:
+        if self._closed:
+            raise QueryError("this process is stopping: ask again once it runs", kind="stopping", status=503, retry_after=1)
         try:
             cursor = self._free.get(timeout=timeout)
         except queue.Empty as error:
@@ -189,13 +210,17 @@ class Watch:
             with self._changed:  # from here on nobody stops what runs next on the same cursor
                 entry["stop"] = None
 
-    def close(self) -> None:
-        """Stop everything that runs, and end the thread."""
+    def stop_all(self) -> None:
+        """Stop everything that runs."""
         with self._changed:
-            self._closed = True
             for _, _, entry in self._due:
                 if entry["stop"] is not None:
                     entry["stop"]()
+
+    def close(self) -> None:
+        """End the thread."""
+        with self._changed:
+            self._closed = True
             self._changed.notify()
         if self._thread is not None:
             self._thread.join(timeout=10)
@@ -215,4 +240,3 @@ class Watch:
                         entry["stop"]()  # and again: one that came before the query began was in vain
                         heapq.heappush(self._due, (now + AGAIN_S, next(self._number), entry))
                 self._changed.wait(self._due[0][0] - now if self._due else None)
-

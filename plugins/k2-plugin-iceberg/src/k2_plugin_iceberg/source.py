@@ -34,8 +34,8 @@ from k2core.plugin import (
 if TYPE_CHECKING:
     from k2_plugin_iceberg.settings import IcebergSettings
 
-_WHO = [("symbol", pa.string()), ("exchange", pa.string())]
 _LONG, _INT, _TEXT, _DOUBLE = pa.int64(), pa.int32(), pa.string(), pa.float64()
+_WHO: list[tuple[str, pa.DataType]] = [("symbol", _TEXT), ("exchange", _TEXT)]
 PARTIAL = pa.schema([
     *_WHO, ("bar_ms", _LONG),
     ("first_ms", _LONG), ("first_topic", _TEXT), ("first_partition", _INT), ("first_offset", _LONG), ("open", _DOUBLE),

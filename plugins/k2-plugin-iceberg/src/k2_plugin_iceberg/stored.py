@@ -8,7 +8,7 @@ while they are read (the newest snapshot has the same rows in others), a table w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -196,7 +196,7 @@ class TableIdentities(StoredIdentities):
         return found
 
 
-def _texts(batch: IdentityBatch) -> pa.Array:
+def _texts(batch: IdentityBatch) -> Any:
     if batch.ids.dtype.kind == "i":
         return pa.array(batch.ids).cast(pa.string())
     return pa.array(batch.ids, pa.string())

@@ -1,0 +1,45 @@
+"""`nox -s bench`: run the benchmarks, print one table, write `benchmarks/results.json`.
+
+`-- --quick` takes a tenth of the rows; `-- --only NAME` runs one of frames, table, commits, hybrid.
+"""
+
+from __future__ import annotations
+
+import os
+
+for _name in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "ARROW_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import argparse
+import pathlib
+import tempfile
+
+from benchmarks.hybrid import hybrid
+from benchmarks.measure import Row, show
+from benchmarks.paths import frames_to_log, log_to_table, many_commits
+
+OUT = pathlib.Path(__file__).with_name("results.json")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", default="frames,table,commits,hybrid")
+    parser.add_argument("--out", type=pathlib.Path, default=OUT)
+    asked = parser.parse_args()
+    scale = 10 if asked.quick else 1
+    cases = {
+        "frames": lambda work: frames_to_log(work, 100_000 // scale),
+        "table": lambda work: log_to_table(work, 400_000 // scale),
+        "commits": lambda work: many_commits(work, 2000 // scale),
+        "hybrid": lambda work: hybrid(work, 1_000_000 // scale, 50_000 // scale),
+    }
+    rows: list[Row] = []
+    for name in asked.only.split(","):
+        with tempfile.TemporaryDirectory(prefix="k2-bench-") as folder:
+            rows += cases[name](pathlib.Path(folder))
+    show(rows, asked.out)
+
+
+if __name__ == "__main__":
+    main()
