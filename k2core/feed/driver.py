@@ -129,7 +129,7 @@ class FeedConnector(Connector):
         if self._rest is None:
             from k2core.feed.rest import HttpRest
 
-            self._rest = HttpRest(self._state.clock, self._state.logger)
+            self._rest = HttpRest(self._state.logger)
         return self._rest
 
     def facts(self) -> Mapping[str, Any]:

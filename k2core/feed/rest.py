@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from k2core.clock import Clock
 from k2core.component import Settings
 from k2core.errors import ConfigError, ConnectorError
 from k2core.feed.pacing import Backoff, retry_after
@@ -40,7 +39,6 @@ class HttpRest(RestClient):
     """REST over HTTP. Each GET has its own connection: feeds ask rarely.
 
     Args:
-        clock: Bounds each attempt.
         logger: For attempts that failed.
         settings: The limits.
         rng: Jitter.
@@ -49,14 +47,13 @@ class HttpRest(RestClient):
 
     def __init__(
         self,
-        clock: Clock,
         logger: logging.Logger,
         settings: RestSettings | None = None,
         *,
         rng: random.Random | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._clock, self._logger, self._settings = clock, logger, settings or RestSettings()
+        self._logger, self._settings = logger, settings or RestSettings()
         self._rng, self._sleep = rng or random.Random(), sleep  # noqa: S311 - jitter, no secret
 
     async def get(self, url: str, params: Mapping[str, str] | None = None) -> RestResponse:
@@ -98,7 +95,7 @@ class HttpRest(RestClient):
                 client.stream("GET", url, params=dict(params)) as response,
             ):
                 return await self._read(response)
-        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
+        except (ValueError, httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
             raise ConfigError(f"{url!r} is not an HTTP address: {error}; it begins with https://") from error
         except httpx2.HTTPError as error:
             raise ConnectorError(str(error) or type(error).__name__) from error

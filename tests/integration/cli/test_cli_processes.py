@@ -20,8 +20,8 @@ from k2core.config import load_config
 from k2core.config.build import Assembly
 from k2core.discovery import discover
 from k2core.interfaces.broker import EncodedBatch
-from k2core.records.builtin import TRADES
-from k2core.records.topics import partition_of
+from k2core.records.builtin import QUOTES, TRADES
+from k2core.records.topics import Topic, partition_of
 from k2core.telemetry.status import Status, read_statuses
 
 SETTINGS = """
@@ -98,17 +98,20 @@ def test_once_with_nothing_to_do_exits_0(start: Start) -> None:
     assert process.returncode == 0, err
 
 
-def append_a_trade(folder: pathlib.Path) -> None:
-    """Put one trade into the log, as an exchange's."""
-    config = load_config(folder / "k2.toml", env={})
-    row = {"symbol": "BTCUSDT", "exchange": "binance", "exchange_timestamp_ms": int(time.time() * 1000)}
-    row |= {"price": 1.5, "quantity": 2.0, "side": "buy", "trade_id": "7"}
-    batch = pa.RecordBatch.from_pylist([row], schema=TRADES.arrow_schema)
-    sizes, data = Codec(TRADES).encode(batch)
-    places = np.array([partition_of("BTCUSDT")], np.int32)
-    with Assembly(config, discover()).broker() as log:
+def append_one_of_each(folder: pathlib.Path) -> None:
+    """Put one trade and one quote into the log, as an exchange's."""
+    head = {"symbol": "BTCUSDT", "exchange": "binance", "exchange_timestamp_ms": int(time.time() * 1000)}
+    rows = {
+        TRADES: head | {"price": 1.5, "quantity": 2.0, "side": "buy", "trade_id": "7"},
+        QUOTES: head | {"bid_price": 1.0, "bid_quantity": 1.0, "ask_price": 2.0, "ask_quantity": 1.0, "update_id": "9"},
+    }
+    with Assembly(load_config(folder / "k2.toml", env={}), discover()).broker() as log:
         producer = log.producer()
-        producer.produce([EncodedBatch("market.crypto.trades.binance", TRADES.versions, places, sizes, data)])
+        for kind, row in rows.items():
+            sizes, data = Codec(kind).encode(pa.RecordBatch.from_pylist([row], schema=kind.arrow_schema))
+            places = np.array([partition_of("BTCUSDT")], np.int32)
+            topic = Topic("crypto", kind.name, "binance").name
+            producer.produce([EncodedBatch(topic, kind.versions, places, sizes, data)])
         producer.close()
 
 
@@ -120,7 +123,7 @@ def test_a_second_writer_fences_the_first_which_says_who(folder: pathlib.Path, s
     while not took_over(folder, second.pid):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    append_a_trade(folder)
+    append_one_of_each(folder)
     _, err = first.communicate(timeout=LIMIT_S)
     assert first.returncode == 4, err
     assert f":{second.pid}" in err.splitlines()[-1]

@@ -6,7 +6,6 @@ import logging
 
 import pytest
 
-from k2core.clock import SystemClock
 from k2core.errors import ConfigError, ConnectorError
 from k2core.feed.rest import HttpRest, RestSettings
 from k2core.testing import FakeExchange
@@ -23,7 +22,7 @@ class Wide(ToyDialect):
 
 
 def client() -> HttpRest:
-    return HttpRest(SystemClock(), logging.getLogger("k2.rest.test"), QUICK)
+    return HttpRest(logging.getLogger("k2.rest.test"), QUICK)
 
 
 async def test_a_get_brings_status_headers_and_body() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -36,7 +37,7 @@ def torn(wire: Wire, data: bytes, cuts: list[int]) -> Received:
     """Everything that is found when the bytes come in pieces."""
     found = Received()
     edges = sorted({0, len(data), *(c % (len(data) + 1) for c in cuts)})
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         part = wire.receive(data[start:stop])
         found.messages += part.messages
         found.pings += part.pings

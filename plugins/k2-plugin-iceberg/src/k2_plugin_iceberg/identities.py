@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from k2_plugin_iceberg.arrays import longs, words
+from k2_plugin_iceberg.filelist import MOST
 from k2core.plugin import ChannelFacts, DataType, IdentityBatch, Partition, Stream
 
 Longs = npt.NDArray[np.int64]
@@ -94,16 +95,18 @@ class IdentityReader:
             event_time=facts.event_time, offsets=longs(rows, "log_offset"), timestamps_us=longs(rows, "log_timestamp"),
         )  # fmt: skip
 
-    def marks(self, path: str, bound: Bound, *, by_id: bool) -> dict[Stream, int]:
-        """Per stream the largest id that is a number, or the largest event time; -1 where ids are all texts."""
+    def spans(self, path: str, bound: Bound, *, by_id: bool) -> dict[Stream, tuple[int, int]]:
+        """Per stream the least and greatest id of those that are numbers, or event time; none: (2**63 - 1, -1)."""
         key = self._id if by_id else self._data_type.order
         with self._open(path) as file:
             rows = file.read([*WHO, *PLACE, key], use_threads=False)
         rows = rows.filter(pa.array(_counting(rows, bound)))
         streams, stream = _streams(rows)
-        highest = np.full(len(streams), -1, np.int64)
-        np.maximum.at(highest, stream, _numbers(rows.column(key)) if by_id else longs(rows, key))
-        return dict(zip(streams, highest.tolist(), strict=True))
+        values = _numbers(rows.column(key)) if by_id else longs(rows, key)
+        least, most = np.full(len(streams), MOST, np.int64), np.full(len(streams), -1, np.int64)
+        np.minimum.at(least, stream, np.where(values < 0, MOST, values) if by_id else values)
+        np.maximum.at(most, stream, values)
+        return dict(zip(streams, zip(least.tolist(), most.tolist(), strict=True), strict=True))
 
     def _open(self, path: str) -> pq.ParquetFile:
         return pq.ParquetFile(path, read_dictionary=self._words)

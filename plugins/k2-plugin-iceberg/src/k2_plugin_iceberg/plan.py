@@ -24,6 +24,7 @@ from k2_plugin_iceberg.filelist import FileList, Reading
 from k2_plugin_iceberg.files import SyncedFileIO
 from k2_plugin_iceberg.lineage import Lineage, nearest
 from k2_plugin_iceberg.offsets import snapshot_offsets
+from k2_plugin_iceberg.spans import Spans
 from k2core.plugin import DataType, QueryError, SinkError, Snapshot
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class PlanCache:
         self._lists: OrderedDict[int, FileList] = OrderedDict()
         self._manifests: OrderedDict[str, FileList] = OrderedDict()
         self._io = SyncedFileIO()
+        self.spans = Spans(data_type)
 
     def newest(self) -> Snapshot:
         """The head of `main`.

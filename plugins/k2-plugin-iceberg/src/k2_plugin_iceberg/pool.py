@@ -110,7 +110,9 @@ class CursorPool:
     @contextmanager
     def _cursor(self, timeout: float) -> Iterator[Any]:
         if self._closed:
-            raise QueryError("this process is stopping: ask again once it runs", kind="stopping", status=503, retry_after=1)
+            raise QueryError(
+                "this process is stopping: ask again once it runs", kind="stopping", status=503, retry_after=1
+            )
         try:
             cursor = self._free.get(timeout=timeout)
         except queue.Empty as error:

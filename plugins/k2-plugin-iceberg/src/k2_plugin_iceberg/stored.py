@@ -8,6 +8,7 @@ while they are read (the newest snapshot has the same rows in others), a table w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,6 +19,7 @@ from k2_plugin_iceberg.filelist import DAY_MS, MOST, FileList
 from k2_plugin_iceberg.identities import Bound, IdentityReader
 from k2_plugin_iceberg.plan import PlanCache
 from k2_plugin_iceberg.prune import bucket_of
+from k2_plugin_iceberg.spans import Sought
 from k2core.plugin import (
     ChannelFacts,
     DataType,
@@ -31,7 +33,6 @@ from k2core.plugin import (
 )
 
 ATTEMPTS = 3
-REMEMBERED = 50_000
 T = TypeVar("T")
 Mask = npt.NDArray[np.bool_]
 Longs = npt.NDArray[np.int64]
@@ -59,7 +60,6 @@ class TableIdentities(StoredIdentities):
         self._plan, self._data_type, self._snapshot = plan, data_type, snapshot
         self._facts = dict(facts or {})
         self._reader = IdentityReader(data_type)
-        self._marks: dict[tuple[str, str], dict[Stream, int]] = {}
 
     def declared(self, facts: Mapping[str, ChannelFacts]) -> TableIdentities:
         """The same table, knowing what connectors declare (by topic or exchange)."""
@@ -74,8 +74,8 @@ class TableIdentities(StoredIdentities):
     def load(self, partition: Partition, since_us: int) -> Iterator[IdentityBatch]:
         """Identities of the rows of one partition with an append time ≥ `since_us`, one file at a time."""
         facts, seen = self._of(partition[0]), np.empty(0, np.int64)
-        for last in range(ATTEMPTS):
-            snapshot = self._at()
+        for tries in range(ATTEMPTS):
+            snapshot = self._at(swept=tries > 0)
             bound = Bound(partition, since_us, MOST, snapshot.offsets.get(partition, 0))
             try:
                 for path in self._appended(snapshot, bound).path:
@@ -87,7 +87,7 @@ class TableIdentities(StoredIdentities):
                         yield batch
                 return
             except FileNotFoundError as error:
-                if last + 1 == ATTEMPTS:
+                if tries + 1 == ATTEMPTS:
                     raise self._unreadable(error) from error
 
     def marks(self, partition: Partition, before_us: int) -> dict[Stream, int]:
@@ -99,26 +99,22 @@ class TableIdentities(StoredIdentities):
         found = self._facts.get(topic)
         return found if found is not None else self._facts.get(Topic.parse(topic).exchange)
 
-    def _at(self) -> Snapshot:
-        """The snapshot to look at; one that is gone is stood for by the newest, cut to its offsets."""
-        newest = self._plan.newest()
-        if self._snapshot is None or self._snapshot.id is None:
-            return newest if self._snapshot is None else self._snapshot
-        try:
-            return self._plan.snapshot(self._snapshot.id)
-        except QueryError:
-            if not self._plan.contains_snapshot(self._snapshot.id):
-                raise
-            offsets, extra = self._snapshot.offsets, newest.extra
-            return Snapshot(
-                id=newest.id, parent_id=None, offsets=offsets, timestamp_ms=newest.timestamp_ms, extra=extra
-            )
+    def _at(self, *, swept: bool = False) -> Snapshot:
+        """The snapshot to look at; one whose files are gone is stood for by the newest, cut to its offsets."""
+        pinned, newest = self._snapshot, self._plan.newest()
+        if pinned is None:
+            return newest
+        if not swept or pinned.id is None:
+            return pinned
+        if not self._plan.contains_snapshot(pinned.id):
+            raise self._plan.gone(pinned.id)
+        return replace(newest, offsets=pinned.offsets)
 
     def _retried(self, read: Callable[[Snapshot], T]) -> T:
         missing: Exception = FileNotFoundError()
-        for _ in range(ATTEMPTS):
+        for tries in range(ATTEMPTS):
             try:
-                return read(self._at())
+                return read(self._at(swept=tries > 0))
             except FileNotFoundError as error:
                 missing = error
             except QueryError as error:
@@ -141,7 +137,10 @@ class TableIdentities(StoredIdentities):
         bound = Bound(batch.partition, -MOST, MOST, int(min(batch.offsets.max(), _end(snapshot, batch.partition))))
         found_keys, found_offsets = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         streams = {stream: at for at, stream in enumerate(batch.streams)}
+        sought = Sought(batch) if batch.ids.dtype.kind == "i" else None
         for path in self._holding(batch, snapshot, bound).path:
+            if sought is not None and not sought.meets(self._plan.spans.of(path, batch.partition, by_id=True)):
+                continue
             rows = self._reader.matching(path, distinct, bound)
             if rows is None:
                 continue
@@ -179,21 +178,20 @@ class TableIdentities(StoredIdentities):
         marks: dict[Stream, int] = {}
         bound = Bound(partition, -MOST, MOST if facts is None else before_us, _end(snapshot, partition))
         files = self._appended(snapshot, bound)
-        for path, last_us in zip(files.path, files.appended_hi, strict=True):
-            found = self._marks_of(path, int(last_us), bound, facts)
+        whole = (files.appended_hi < bound.before_us) & (files.offset_hi < bound.end)
+        for path, all_of_it in zip(files.path, whole.tolist(), strict=True):
+            found = self._marks_of(path, all_of_it, bound, facts)
             for stream, mark in found.items():
                 marks[stream] = max(mark, marks.get(stream, -1))
         return dict.fromkeys(marks, MOST) if facts is None else marks
 
-    def _marks_of(self, path: str, last_us: int, bound: Bound, facts: ChannelFacts | None) -> dict[Stream, int]:
-        """Marks of one file; remembered where all of its rows count."""
-        key = (path, bound.partition[0])
-        if key in self._marks and last_us < bound.before_us and self._snapshot is None:
-            return self._marks[key]
-        found = self._reader.marks(path, bound, by_id=facts is not None and facts.ids != "opaque")
-        if last_us < bound.before_us and self._snapshot is None and len(self._marks) < REMEMBERED:
-            self._marks[key] = found
-        return found
+    def _marks_of(self, path: str, whole: bool, bound: Bound, facts: ChannelFacts | None) -> dict[Stream, int]:
+        """Marks of one file; of all of its rows, as far as nobody asked for fewer."""
+        by_id = facts is not None and facts.ids != "opaque"
+        spans = self._plan.spans.of(path, bound.partition, by_id=by_id) if whole else None
+        if spans is None:
+            spans = self._reader.spans(path, bound, by_id=by_id)
+        return {stream: most for stream, (_, most) in spans.items()}
 
 
 def _texts(batch: IdentityBatch) -> Any:

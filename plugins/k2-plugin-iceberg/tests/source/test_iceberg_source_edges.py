@@ -35,7 +35,9 @@ def test_pages_by_key_are_one_big_read(busy: Any, oracle: Any) -> None:
         pages: list[Any] = []
         after = None
         while True:
-            page = Selection(below=snapshot.offsets, descending=descending, symbols=("BTCUSDT", "X"), limit=7, after=after)
+            page = Selection(
+                below=snapshot.offsets, descending=descending, symbols=("BTCUSDT", "X"), limit=7, after=after
+            )
             rows = source.scan(snapshot, page, timeout=10).rows.to_pylist()
             if not rows:
                 break

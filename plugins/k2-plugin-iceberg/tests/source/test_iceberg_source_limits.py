@@ -11,6 +11,7 @@ import duckdb
 import pytest
 from k2_plugin_iceberg import scan as scanning
 from k2_plugin_iceberg.pool import CursorPool
+
 from k2core.plugin import QueryError, Selection
 from k2core.records.builtin import TRADES
 
@@ -109,13 +110,18 @@ def test_hostile_symbols_are_only_values(busy: Any, direct: bool, monkeypatch: p
 
 
 def test_odd_names_in_files_are_found(world: Any) -> None:
-    odd = "it's \"odd\" $1"
+    odd = 'it\'s "odd" $1'
     world.commit([world.row("market.crypto.trades.binance", odd, 1_795_400_000_000, 1) for _ in range(3)])
     world.commit(world.rows(5))
     source = world.source()
     snapshot = source.newest()
     found = source.ohlcv(
-        snapshot, Selection(below=snapshot.offsets, symbols=(odd,)), 1000, price="price", quantity="quantity", timeout=10
+        snapshot,
+        Selection(below=snapshot.offsets, symbols=(odd,)),
+        1000,
+        price="price",
+        quantity="quantity",
+        timeout=10,
     ).rows.to_pylist()
     assert [(b["symbol"], b["trades"]) for b in found] == [(odd, 3)]
 

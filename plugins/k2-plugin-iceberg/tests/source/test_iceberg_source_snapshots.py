@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from k2_plugin_iceberg.source import IcebergSource
+from pyiceberg.catalog.sql import SqlCatalog
+
 from k2core.plugin import QueryError, Selection, Snapshot
 from k2core.records.builtin import QUOTES, TRADES
-from pyiceberg.catalog.sql import SqlCatalog
 
 
 def everything(snapshot: Snapshot, **changes: Any) -> Selection:

@@ -1,0 +1,120 @@
+"""Real processes over real sockets: 30,000 trades a second into the table, and fresh answers at 1,000 frames a second.
+
+Every figure is taken from outside of the processes, except freshness, which `k2 serve` tells itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+import time
+from typing import Any
+
+from benchmarks.installed import Installation, Sender, stop
+from benchmarks.measure import Row
+from benchmarks.watch import Watched, asked_regularly, p50_p99, wait_answered
+
+RATE, LIGHT_RATE = 30_000, 1000
+ASKED = [f"/v1/trades?symbol={symbol}&limit=100" for symbol in ("BTCUSDT", "ETHUSDT", "SYM005USDT")]
+MEMORY_MB = {"ingest": 200, "write": 400, "serve": 500}
+
+
+def sockets(work: pathlib.Path, seconds: float) -> list[Row]:
+    """Sockets → log → table."""
+    with Sender(RATE, seconds, quotes=False) as sender:
+        place = Installation(work / "sockets", sender)
+        with place.run("write") as write, place.run("ingest") as ingest:
+            sender.wait_started()
+            with Watched({"ingest": ingest.pid, "write": write.pid}) as watched:
+                before = watched.cpu()
+                sent = sender.wait_sent()
+                late = _wait_stored(place, sent["sent"], 60)
+                after = watched.cpu()
+            stop(ingest)
+    each = {name: 1e6 * (after[name] - before[name]) / sent["sent"] for name in after}
+    lost = _lost(place.stored(), sent["ids"])
+    total, growth = sum(each.values()), max(watched.growth(name) for name in after)
+    rate, label = sent["sent"] / sent["seconds"], f"sockets → table, {RATE:,} trades a second, {seconds:g} s"
+    memory = {f"{name} MB": watched.memory(name) for name in after}
+    notes = {"sent/s": rate, "sender µs": 1e6 * sent["cpu_s"] / sent["sent"], "stored after s": late, **each}
+    return [
+        Row(f"{label}: CPU of ingest + write", total, "µs a trade", must="≤ 13", holds=total <= 13, notes=notes),
+        Row(f"{label}: lost, doubled or foreign", lost, "trades", must="0", holds=lost == 0),
+        Row(f"{label}: memory, end ÷ middle", growth, "×", must="≤ 1.1", holds=growth <= 1.1, notes=memory),
+    ]
+
+
+def _wait_stored(place: Installation, wanted: int, limit_s: float) -> float:
+    """Seconds until the writer has committed so many rows."""
+    start = time.monotonic()
+    while _committed(place.status("write")) < wanted:
+        if time.monotonic() > start + limit_s:
+            break
+        time.sleep(0.1)
+    return time.monotonic() - start
+
+
+def _committed(status: dict[str, Any]) -> float:
+    values = status.get("values", [])
+    return sum(value for name, labels, value in values if name == "k2_write_rows_total" and ["data_type", "trades"] in labels)
+
+
+def _lost(stored: Any, ids: dict[str, list[int]]) -> int:
+    """Trades that are missing, there twice, or were never sent."""
+    import numpy as np
+
+    symbols, numbers = stored["symbol"].to_numpy(), stored["sequence_num"].to_numpy()
+    wrong = 0
+    for stream, (first, following) in ids.items():
+        own = np.sort(numbers[symbols == stream.split("@")[0].upper()])
+        if len(own) != following - first or not (own == np.arange(first, following)).all():
+            wrong += max(1, len(np.setdiff1d(np.arange(first, following), own)) + len(own) - len(np.unique(own)))
+    return wrong + max(0, len(numbers) - sum(b - a for a, b in ids.values()))
+
+
+@functools.cache
+def _light(work: pathlib.Path, seconds: float) -> dict[str, list[Row]]:
+    """`k2 up` at 1,000 frames a second, asked 20 times a second."""
+    with Sender(LIGHT_RATE, 100_000, quotes=True) as sender:
+        place = Installation(work / "light", sender)
+        with place.run("up"):
+            started = wait_answered(place.port, ASKED[0], 60)
+            sender.wait_started()
+            pids = {name: place.status(name)["pid"] for name in MEMORY_MB}
+            with Watched(pids) as watched:
+                time.sleep(min(3.0, seconds / 3))
+                before, began = watched.cpu(), time.monotonic()
+                taken, ages = asked_regularly(place.port, ASKED, 20, seconds)
+                share = {n: 100 * (cpu - before[n]) / (time.monotonic() - began) for n, cpu in watched.cpu().items()}
+                told = place.status("serve")["facts"]["freshness"]["trades"]
+            sender.stop()
+    return {
+        "start": _started(started, watched, int(seconds * LIGHT_RATE)),
+        "http": _latency("GET newest 100 of a symbol, 20 a second", p50_p99(taken), (15, 60), share),
+        "freshness": [
+            *_latency("received → visible to queries", (told["p50_ms"], told["p99_ms"]), (20, 100), {}),
+            Row("received → read over HTTP, newest row", p50_p99(ages)[0], "ms", notes={"p99": p50_p99(ages)[1]}),
+        ],
+    }
+
+
+def _latency(path: str, found: tuple[float, float], most: tuple[float, float], cpu: dict[str, float]) -> list[Row]:
+    p50, p99 = found
+    notes = {"p99": p99, **{f"{name} CPU %": value for name, value in cpu.items()}}
+    must = f"p50 ≤ {most[0]:g}, p99 ≤ {most[1]:g}"
+    return [Row(path, p50, "ms", must=must, holds=p50 <= most[0] and p99 <= most[1], notes=notes)]
+
+
+def _started(seconds: float, watched: Watched, rows: int) -> list[Row]:
+    found = [Row("k2 up → first answer", seconds, "s", must="≤ 5", holds=seconds <= 5)]
+    for name, most in MEMORY_MB.items():
+        used = watched.memory(name)
+        found.append(
+            Row(f"memory of k2 {name}, tail of {rows:,} records", used, "MB", must=f"≤ {most}", holds=used <= most)
+        )
+    return found
+
+
+def light(case: str, work: pathlib.Path, seconds: float) -> list[Row]:
+    """One of `start`, `http`, `freshness`; they share a run."""
+    return _light(work, seconds)[case]
