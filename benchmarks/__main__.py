@@ -1,6 +1,7 @@
 """`nox -s bench`: run the benchmarks, print one table, write `benchmarks/results.json`.
 
-`-- --quick` takes a tenth of the rows; `-- --only NAME` runs one of frames, table, commits, hybrid.
+`-- --quick` takes a tenth of the rows; `-- --only NAME` runs some of frames, table, commits, hybrid, sockets, start, http, freshness.
+`-- --seconds N` sets how long processes are watched (60; quick: 8).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import tempfile
 from benchmarks.hybrid import hybrid
 from benchmarks.measure import Row, show
 from benchmarks.paths import frames_to_log, log_to_table, many_commits
+from benchmarks.processes import light, sockets
 
 OUT = pathlib.Path(__file__).with_name("results.json")
 
@@ -24,15 +26,19 @@ OUT = pathlib.Path(__file__).with_name("results.json")
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", default="frames,table,commits,hybrid")
+    parser.add_argument("--only", default="frames,table,commits,hybrid,sockets,start,http,freshness")
+    parser.add_argument("--seconds", type=float)
     parser.add_argument("--out", type=pathlib.Path, default=OUT)
     asked = parser.parse_args()
     scale = 10 if asked.quick else 1
+    seconds = asked.seconds or (8 if asked.quick else 60)
     cases = {
         "frames": lambda work: frames_to_log(work, 100_000 // scale),
         "table": lambda work: log_to_table(work, 400_000 // scale),
         "commits": lambda work: many_commits(work, 2000 // scale),
         "hybrid": lambda work: hybrid(work, 1_000_000 // scale, 50_000 // scale),
+        "sockets": lambda work: sockets(work, seconds),
+        **{name: lambda work, name=name: light(seconds)[name] for name in ("start", "http", "freshness")},
     }
     rows: list[Row] = []
     for name in asked.only.split(","):

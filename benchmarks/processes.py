@@ -5,8 +5,10 @@ Every figure is taken from outside of the processes, except freshness, which `k2
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import pathlib
+import tempfile
 import time
 from typing import Any
 
@@ -16,6 +18,7 @@ from benchmarks.watch import Watched, asked_regularly, p50_p99, wait_answered
 
 RATE, LIGHT_RATE = 30_000, 1000
 ASKED = [f"/v1/trades?symbol={symbol}&limit=100" for symbol in ("BTCUSDT", "ETHUSDT", "SYM005USDT")]
+METRIC, STORED = "k2_writer_records_total", {("data_type", "trades"), ("outcome", "stored")}
 MEMORY_MB = {"ingest": 200, "write": 400, "serve": 500}
 
 
@@ -56,7 +59,7 @@ def _wait_stored(place: Installation, wanted: int, limit_s: float) -> float:
 
 def _committed(status: dict[str, Any]) -> float:
     values = status.get("values", [])
-    return sum(value for name, labels, value in values if name == "k2_write_rows_total" and ["data_type", "trades"] in labels)
+    return sum(value for name, labels, value in values if name == METRIC and STORED <= {tuple(x) for x in labels})
 
 
 def _lost(stored: Any, ids: dict[str, list[int]]) -> int:
@@ -73,10 +76,12 @@ def _lost(stored: Any, ids: dict[str, list[int]]) -> int:
 
 
 @functools.cache
-def _light(work: pathlib.Path, seconds: float) -> dict[str, list[Row]]:
-    """`k2 up` at 1,000 frames a second, asked 20 times a second."""
-    with Sender(LIGHT_RATE, 100_000, quotes=True) as sender:
-        place = Installation(work / "light", sender)
+def light(seconds: float) -> dict[str, list[Row]]:
+    """Cases `start`, `http` and `freshness`, which share a run: `k2 up`, 1,000 frames and 20 requests a second."""
+    with contextlib.ExitStack() as stack:
+        sender = stack.enter_context(Sender(LIGHT_RATE, 100_000, quotes=True))
+        work = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="k2-bench-")))
+        place = Installation(work, sender)
         with place.run("up"):
             started = wait_answered(place.port, ASKED[0], 60)
             sender.wait_started()
@@ -114,7 +119,3 @@ def _started(seconds: float, watched: Watched, rows: int) -> list[Row]:
         )
     return found
 
-
-def light(case: str, work: pathlib.Path, seconds: float) -> list[Row]:
-    """One of `start`, `http`, `freshness`; they share a run."""
-    return _light(work, seconds)[case]

@@ -86,7 +86,9 @@ class TableIdentities(StoredIdentities):
                         seen = np.concatenate([seen, batch.offsets])
                         yield batch
                 return
-            except FileNotFoundError as error:
+            except (FileNotFoundError, QueryError) as error:
+                if isinstance(error, QueryError) and error.kind != "snapshot-gone":
+                    raise
                 if tries + 1 == ATTEMPTS:
                     raise self._unreadable(error) from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +44,8 @@ def with_id(row: Any, text: str, number: int | None = None) -> Any:
 
 
 @pytest.fixture
-def stored(busy: Any) -> Iterator[TableIdentities]:
-    yield busy.source().stored()
+def stored(busy: Any) -> TableIdentities:
+    return busy.source().stored()
 
 
 @pytest.mark.parametrize("kind", ["contiguous", "increasing", "opaque"])
