@@ -8,11 +8,23 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from typing import Any, Self
 
 from benchmarks.watch import KEY
 from k2core.cli.demo_exchange import free_port, toml
+
+
+COMPILED = pathlib.Path(tempfile.gettempdir()) / "k2-bench-compiled"
+"""Byte code, as an installer leaves it: without, every start would compile a million lines first."""
+
+
+def environment() -> dict[str, str]:
+    """Variables of the children."""
+    path = os.pathsep.join(p for p in (os.getcwd(), os.environ.get("PYTHONPATH")) if p)
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "K2_API_KEY": KEY, "PYTHONPATH": path, "PYTHONPYCACHEPREFIX": str(COMPILED)}
 
 
 class Sender:
@@ -22,8 +34,9 @@ class Sender:
         command = [sys.executable, "-m", "benchmarks.sender", "--rate", str(rate), "--seconds", str(seconds)]
         self.data_types = ["trades", "quotes"] if quotes else ["trades"]
         self._process = subprocess.Popen(
-            command + (["--quotes"] if quotes else []), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+            command + (["--quotes"] if quotes else []), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env=environment(),
+        )  # fmt: skip
         self.settings = self._line()
 
     def __enter__(self) -> Self:
@@ -31,7 +44,7 @@ class Sender:
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()
-        self._process.communicate()
+        self._process.wait()
 
     def wait_started(self) -> None:
         """Return when the first frame goes out."""
@@ -70,15 +83,14 @@ class Installation:
     @contextlib.contextmanager
     def run(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         """Run a command; it is told to stop at the end, and waited for."""
-        path = os.pathsep.join(p for p in (os.getcwd(), os.environ.get("PYTHONPATH")) if p)
         command = [sys.executable, "-m", "k2core.cli.main", *arguments]
         with (self.folder / f"{arguments[0]}.err").open("wb") as said:
-            process = subprocess.Popen(
-                command, cwd=self.folder, stderr=said, stdout=said,
-                env={**os.environ, "K2_API_KEY": KEY, "PYTHONPATH": path},
-            )  # fmt: skip
+            process = subprocess.Popen(command, cwd=self.folder, stderr=said, stdout=said, env=environment())
         try:
             yield process
+        except BaseException:
+            print((self.folder / f"{arguments[0]}.err").read_text(errors="replace")[-3000:], file=sys.stderr)
+            raise
         finally:
             stop(process)
 

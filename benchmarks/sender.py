@@ -31,7 +31,7 @@ async def main() -> None:
         urls = {"websocket_url": exchange.url, "rest_url": exchange.rest_url}
         symbols = sorted({n.decode().split("@")[0].upper() for n in first})
         print(json.dumps({**urls, "symbols": symbols}), flush=True)
-        await exchange.wait_subscribed({n.decode() for n in first}, 60)
+        await exchange.wait_subscribed({n.decode() for n in first}, 30)
         (connection,) = exchange.connections
         print(json.dumps({"at": time.time()}), flush=True)
         ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)

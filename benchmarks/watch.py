@@ -7,6 +7,7 @@ import json
 import statistics
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Self
 
 import psutil
@@ -70,6 +71,20 @@ class Api:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def wait_until(holds: Callable[[], bool], limit_s: float) -> float:
+    """Seconds until something holds.
+
+    Raises:
+        TimeoutError: It took longer than the limit.
+    """
+    start = time.monotonic()
+    while not holds():
+        if time.monotonic() > start + limit_s:
+            raise TimeoutError(f"waited {limit_s:g} s")
+        time.sleep(0.05)
+    return time.monotonic() - start
 
 
 def wait_answered(port: int, path: str, limit_s: float) -> float:

@@ -95,7 +95,7 @@ class EmbeddedConsumer(Consumer):
 
     def __init__(self, file: LogFile, topics: Sequence[StoredTopic]) -> None:
         self._file = file
-        self._db = file.connect()
+        self._db = file.reader()
         self._lanes = {topic.name: _Lane(topic) for topic in topics}
         self._turn = list(self._lanes)
         self._damage: BrokerError | None = None

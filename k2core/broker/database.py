@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import errno
 import pathlib
+import random
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -30,6 +32,7 @@ _DAMAGE = {
     sqlite3.SQLITE_MISMATCH,
     sqlite3.SQLITE_CONSTRAINT,
 }
+_PAUSE_S = (0.000_2, 0.002)
 _NO_SPACE = {sqlite3.SQLITE_IOERR_SHMSIZE}
 
 
@@ -38,7 +41,7 @@ class LogWriteError(BrokerError, Permanent):
 
 
 def connect(path: pathlib.Path, *, durability: str, busy_s: float, wal_bytes: int) -> sqlite3.Connection:
-    """A connection with the log's pragmas. One thread at a time may use it."""
+    """A connection with the log's pragmas. One thread at a time may use it; `busy_s` is 0 where it is to write."""
     where = f"{path.absolute().as_uri()}?mode=rw"  # never makes a file: a log that vanished must not come back empty
     with translated(path):
         db = sqlite3.connect(where, uri=True, timeout=busy_s, isolation_level=None, check_same_thread=False)
@@ -73,7 +76,7 @@ def check_layout(db: sqlite3.Connection, path: pathlib.Path) -> None:
         raise LogCorruptError(f"{path} is no k2 log, or its first page is damaged; {WHAT_TO_DO}")
     if (version := _pragma(db, "user_version")) != FORMAT:
         raise LogVersionError(f"{path} has format {version}, this k2 reads format {FORMAT}; install a newer k2")
-    found = {name: text for name, text in db.execute("select name, sql from sqlite_master")}
+    found = dict(db.execute("select name, sql from sqlite_master").fetchall())
     shape = (_pragma(db, "page_size"), _pragma(db, "auto_vacuum"), _pragma(db, "encoding"))
     if found != SCHEMA or shape != (PAGE_SIZE, 0, "UTF-8"):
         raise LogCorruptError(f"{path}: the layout of the file is damaged; {WHAT_TO_DO}")
@@ -90,16 +93,36 @@ def used_bytes(db: sqlite3.Connection) -> int:
 
 
 @contextmanager
-def writing(db: sqlite3.Connection, path: pathlib.Path) -> Iterator[None]:
-    """One write transaction: the log's write lock is held in here; all or nothing lands."""
+def writing(db: sqlite3.Connection, path: pathlib.Path, busy_s: float) -> Iterator[None]:
+    """One write transaction: the log's write lock is held in here; all or nothing lands.
+
+    Raises:
+        LogBusyError: The lock could not be had for `busy_s` seconds; nothing was changed.
+    """
     with translated(path):
-        db.execute("begin immediate")
+        _take_lock(db, busy_s)
         try:
             yield
             db.execute("commit")
         finally:
             if db.in_transaction:
                 db.execute("rollback")
+
+
+def _take_lock(db: sqlite3.Connection, busy_s: float) -> None:
+    """Ask often: SQLite's own waiting sleeps 100 ms between two tries, and starves beside a busy writer."""
+    waited = 0.0
+    while True:
+        try:
+            db.execute("begin immediate")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or waited >= busy_s:
+                raise
+        else:
+            return
+        pause = random.uniform(*_PAUSE_S)  # noqa: S311 - spreads those who wait
+        time.sleep(pause)
+        waited += pause
 
 
 @contextmanager

@@ -39,7 +39,7 @@ from k2core.broker.catalog import (
     write_topics,
 )
 from k2core.broker.consumer import EmbeddedConsumer
-from k2core.broker.database import check_layout, closed_on_error, reading, translated, writing
+from k2core.broker.database import check_layout, closed_on_error, reading, translated
 from k2core.broker.logfile import LogFile
 from k2core.broker.note import NoteSlot, read_note
 from k2core.broker.opening import hold, leave
@@ -90,10 +90,10 @@ class EmbeddedBroker(Broker):
                 return
             lock = hold(self._file.path, self._file.settings, self._file.logger)
             try:
-                self._reads = self._file.connect()
+                self._reads = self._file.reader()
                 with closed_on_error(self._reads):
                     self._check()
-                    self._writes = self._file.connect()
+                    self._writes = self._file.writer()
             except BaseException:
                 leave(lock, self._file.path)
                 raise
@@ -121,7 +121,7 @@ class EmbeddedBroker(Broker):
             with translated(file.path):
                 file.note.reserve()
                 db.execute(f"pragma synchronous = {file.settings.durability if noted else 'normal'}")
-            with writing(db, file.path):
+            with file.writing(db):
                 pulse = read_pulse(db).after() if noted else None
                 if pulse:
                     write_pulse(db, pulse)

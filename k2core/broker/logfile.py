@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import pathlib
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from k2core.broker.database import connect
+from k2core.broker.database import connect, writing
 from k2core.broker.note import NoteSlot
 from k2core.broker.settings import EmbeddedSettings
 from k2core.clock import Clock
@@ -31,10 +33,23 @@ class LogFile:
     note: NoteSlot
     logger: logging.Logger
 
-    def connect(self) -> sqlite3.Connection:
-        """A connection of its own, for one thread at a time."""
+    def reader(self) -> sqlite3.Connection:
+        """A connection to read with, for one thread at a time."""
+        return self._connect(self.settings.busy_s)
+
+    def writer(self) -> sqlite3.Connection:
+        """A connection to write with, through `writing`, which does the waiting."""
+        return self._connect(0)
+
+    def _connect(self, busy_s: float) -> sqlite3.Connection:
         settings = self.settings
-        return connect(self.path, durability=settings.durability, busy_s=settings.busy_s, wal_bytes=settings.wal_bytes)
+        return connect(self.path, durability=settings.durability, busy_s=busy_s, wal_bytes=settings.wal_bytes)
+
+    @contextmanager
+    def writing(self, db: sqlite3.Connection) -> Iterator[None]:
+        """One write transaction; waits for the write lock for `busy_s` at most."""
+        with writing(db, self.path, self.settings.busy_s):
+            yield
 
     def acknowledge(self, serial: int) -> None:
         """Note a write that is durable. Failing to is no failure of the write: the check at the next start says less."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from k2core.broker.catalog import StoredTopic, read_topics
-from k2core.broker.database import LogWriteError, reading, translated, used_bytes, writing
+from k2core.broker.database import LogWriteError, reading, translated, used_bytes
 from k2core.broker.logfile import LogFile
 from k2core.broker.retention import sweep
 from k2core.broker.sealed import Tops, read_pulse, read_tops, write_pulse, write_tops
@@ -43,7 +43,7 @@ class EmbeddedProducer(Producer):
 
     def __init__(self, file: LogFile) -> None:
         self._file = file
-        self._db = file.connect()
+        self._db = file.writer()
         self._topics: dict[str, StoredTopic] = {}
         self._next_sweep_us = 0
         self._appends = 0
@@ -86,7 +86,7 @@ class EmbeddedProducer(Producer):
         with translated(file.path):
             file.note.reserve()
         ends: dict[Partition, int] = {}
-        with writing(db, file.path):
+        with file.writing(db):
             if near and used_bytes(db) + need > file.settings.retention_bytes:
                 raise LogFullError(
                     f"{file.path}: at its size limit (retention_bytes = {file.settings.retention_bytes}), and nothing may "
@@ -112,7 +112,7 @@ class EmbeddedProducer(Producer):
             used = used_bytes(db)
         over = used + need > limit
         if over or now_us >= self._next_sweep_us:
-            with writing(db, file.path):
+            with file.writing(db):
                 done = sweep(db, file.settings, now_us, need + limit // 128 if over else 0)
             self._next_sweep_us = now_us + int(file.settings.sweep_s * 1e6) if done else now_us
         return used + _NEAR * need > limit
@@ -128,7 +128,7 @@ class EmbeddedProducer(Producer):
             try:
                 self._db.execute("pragma wal_checkpoint(truncate)").fetchone()
             finally:
-                self._db.execute(f"pragma busy_timeout = {int(self._file.settings.busy_s * 1000)}")
+                self._db.execute("pragma busy_timeout = 0")
 
     def close(self) -> None:
         """Close the connection."""

@@ -78,7 +78,8 @@ def sweep(db: sqlite3.Connection, settings: EmbeddedSettings, now_us: int, need:
         _Lane(topic.name, read_tops(db, topic.number), _released(consumers, topic.number, before_us))
         for topic in read_topics(db).values()
     ]
-    done = all([_by_age(db, lane, now_us - int(settings.retention_hours * 3_600e6), settings) for lane in lanes])
+    oldest_us = now_us - int(settings.retention_hours * 3_600e6)
+    done = sum(not _by_age(db, lane, oldest_us, settings) for lane in lanes) == 0
     if need:
         _by_size(db, lanes, settings.retention_bytes - need)
     for lane in lanes:

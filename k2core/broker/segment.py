@@ -69,7 +69,7 @@ class Head:
         text = (
             fixed + self.ends.tobytes() + self.counts.astype(np.uint32).tobytes() + self.body_sum.to_bytes(4, "little")
         )
-        return text + google_crc32c.value(text).to_bytes(4, "little")
+        return text + int(google_crc32c.value(text)).to_bytes(4, "little")
 
 
 def body_sum(split: Split) -> int:
@@ -101,9 +101,9 @@ def check_body(head: Head, sizes: bytes, data: bytes, name: str) -> npt.NDArray[
         LogCorruptError: They are not.
     """
     records = int(head.counts.sum())
-    if isinstance(sizes, bytes) and isinstance(data, bytes) and len(sizes) == 4 * records:
-        if google_crc32c.extend(google_crc32c.value(sizes), data) == head.body_sum:
-            return np.frombuffer(sizes, "<u4")
+    whole = isinstance(sizes, bytes) and isinstance(data, bytes) and len(sizes) == 4 * records
+    if whole and google_crc32c.extend(google_crc32c.value(sizes), data) == head.body_sum:
+        return np.frombuffer(sizes, "<u4")
     where = ", ".join(f"{p}@{head.ends[p] - head.counts[p]}" for p in np.flatnonzero(head.counts).tolist())
     raise LogCorruptError(
         f"log: records of topic {name} are damaged (segment {head.number}, partition@offset {where}); {WHAT_TO_DO}"

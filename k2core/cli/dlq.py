@@ -34,7 +34,7 @@ def dlq(limit: int, as_json: bool) -> None:
         return
     headers = ("exchange_timestamp_ms", "exchange", "symbol", "stage", "reason", "detail", "origin", "payload")
     print_table(headers, [[_shown(row[h]) for h in headers] for row in found])
-    click.echo(f"{len(found)} dead letters", err=True)
+    click.echo(f"{len(found)} dead letter{'s' * (len(found) != 1)}", err=True)
 
 
 def newest(rows: Iterator[dict[str, Any]], limit: int) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -80,5 +81,6 @@ def show(answer: Answer, name: str, shape: str, explain: bool) -> None:
         print_table(answer.rows.column_names, [list(row.values()) for row in rows])
     else:
         click.echo(formats.TABULAR[shape](answer.rows), nl=False)
-    for line in (f"{key}: {value}" for key, value in told.items() if key != "pin" or explain):
-        click.echo(line, err=True)
+    for key, value in told.items():
+        if key != "pin" or explain:
+            click.echo(f"{key}: {json.dumps(value)}", err=True)

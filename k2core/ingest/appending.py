@@ -10,8 +10,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from functools import partial
-from typing import TypeVar
 
 from k2core.clock import Clock
 from k2core.errors import BrokerError, LogBusyError, LogFullError, Transient
@@ -19,7 +17,6 @@ from k2core.interfaces.broker import EncodedBatch, Producer
 from k2core.telemetry.metrics import Metrics
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 5.0
-T = TypeVar("T")
 
 
 class Appending:
@@ -43,37 +40,37 @@ class Appending:
     ) -> None:
         self._producer, self._clock, self._metrics, self._logger = producer, clock, metrics, logger
         self._thread = thread or ThreadPoolExecutor(1, thread_name_prefix="ingest")
-        self.stalls = 0
 
-    async def in_thread(self, work: Callable[[], T]) -> T:
-        """Run something in the producer's thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-
-    async def append(self, batches: Sequence[EncodedBatch]) -> None:
-        """Append; returns when it is durable.
+    async def append(self, make: Callable[[], Sequence[EncodedBatch]]) -> None:
+        """Make batches and append them, both in the thread; returns when they are durable.
 
         Raises:
             BrokerError: The log refuses for good.
         """
         pause, since = FIRST_PAUSE_S, self._clock.monotonic()
-        stalled = False
-        while not await self._try(batches, said=stalled):
-            stalled = True
+        made: list[Sequence[EncodedBatch]] = []
+        while not await self._try(make, made):
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
-        if stalled:
+        if pause > FIRST_PAUSE_S:
             self._logger.info("the log takes records again, after %.1f s", self._clock.monotonic() - since)
 
-    async def _try(self, batches: Sequence[EncodedBatch], *, said: bool) -> bool:
+    async def _try(self, make: Callable[[], Sequence[EncodedBatch]], made: list[Sequence[EncodedBatch]]) -> bool:
+        def work() -> None:
+            if not made:
+                made.append(make())
+            if made[0]:
+                self._producer.produce(made[0])
+
+        again = bool(made)
         try:
-            await self.in_thread(partial(self._producer.produce, batches))
+            await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except BrokerError as error:
             if not isinstance(error, Transient):
                 raise
             reason = {LogFullError: "full", LogBusyError: "busy"}.get(type(error), "away")
-            self.stalls += 1
             self._metrics.add("k2_ingest_log_stalls_total", reason=reason)
-            if not said:
+            if not again:
                 self._logger.error(
                     "the log takes no records (%s): %s; capture waits and goes on by itself", reason, error
                 )

@@ -92,9 +92,8 @@ class Digest:
         self._data_types = {**data_types, DEAD_LETTERS.name: DEAD_LETTERS}
         self._topics = {n: Topic(facts.asset_class, n, facts.exchange).name for n in self._data_types}
 
-    def __call__(self, batches: Sequence[FrameBatch], now_ms: int) -> tuple[Digested, list[EncodedBatch]]:
-        """Digest frames: the accounts, and what is to be appended in one go, one batch a topic."""
-        found = Digested()
+    def __call__(self, batches: Sequence[FrameBatch], now_ms: int, found: Digested) -> list[EncodedBatch]:
+        """Digest frames into `found`; what is to be appended in one go, one batch a topic."""
         for batch in batches:
             found.frames += len(batch)
             self._take(batch, found)
@@ -114,7 +113,7 @@ class Digest:
             )
         if found.dead:
             found.parts[DEAD_LETTERS.name] = [self._encode(DEAD_LETTERS.name, self._letters(found.dead, now_ms))]
-        return found, [joined(parts) for parts in found.parts.values()]
+        return [joined(parts) for parts in found.parts.values()]
 
     def _take(self, batch: FrameBatch, found: Digested) -> None:
         """Digest a batch whole, or, where that fails, its halves: the frames at fault stand alone in the end."""

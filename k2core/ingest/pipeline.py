@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 from k2core.clock import Clock
@@ -22,7 +21,7 @@ from k2core.errors import ConnectorError
 from k2core.ingest.appending import Appending
 from k2core.ingest.digest import Digest, Digested
 from k2core.ingest.gathering import Gathering
-from k2core.interfaces.broker import Producer
+from k2core.interfaces.broker import EncodedBatch, Producer
 from k2core.interfaces.connector import Connector
 from k2core.interfaces.frames import ConnectorFacts, FrameBatch
 from k2core.interfaces.normalizer import Normalizer
@@ -144,10 +143,12 @@ class IngestPipeline:
     async def _store(self, batches: list[FrameBatch]) -> None:
         frames = sum(map(len, batches))
         self.result.unsaved += frames
-        work = partial(self._digest, batches, self._clock.now_ms())
-        digested, encoded = await self._appending.in_thread(work)
-        if encoded:
-            await self._appending.append(encoded)
+        digested = Digested()
+
+        def make() -> list[EncodedBatch]:
+            return self._digest(batches, self._clock.now_ms(), digested)
+
+        await self._appending.append(make)
         self.result.unsaved -= frames
         self._count(digested)
 

@@ -1,7 +1,7 @@
 """`Lane`: one pipeline within a process: started, stepped, committed, backed off, and given up when it must be.
 
-A pipeline that fails stops alone. What may pass is tried again after a growing pause; what cannot (`Permanent`, fenced,
-an error that is none of k2's) ends the lane.
+A pipeline that fails stops alone. What may pass is tried again after a growing pause, for ever (a bounded number of
+times once it is to end); what cannot (`Permanent`, fenced, an error that is none of k2's) ends the lane.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from k2core.writer.pipeline import WriterPipeline
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 TRIES = 20
-"""Failures in a row after which a lane gives up (about 80 s); whoever minds the process starts it anew."""
+"""Failures in a row after which a lane that is to end gives up (about 80 s)."""
 
 
 class Lane:
@@ -25,6 +25,7 @@ class Lane:
         self.error: BaseException | None = None
         self.target: Mapping[Partition, int] | None = None
         self._aiming = False
+        self._checked = False
         self._failures = 0
         self._resume_at = float("-inf")
 
@@ -58,6 +59,12 @@ class Lane:
         if self._aiming or self.target is None or not self.pipeline.started or self._failures:
             return False
         return not self.pipeline.waiting and self.pipeline.reached(self.target)
+
+    def suspect(self) -> None:
+        """Somebody took another of this process's tables over: look, once, whether this one is still ours."""
+        if self.alive and not self._checked and self.pipeline.started:
+            self._checked = True
+            self._guarded(self.pipeline.check_owned)
 
     def aim(self) -> None:
         """Aim at the log's end as it is at the next `advance`."""
@@ -113,12 +120,13 @@ class Lane:
     def _fail(self, error: K2Error) -> None:
         logger = self.pipeline.parts.logger
         self._failures += 1
-        if isinstance(error, Permanent) or self._failures >= TRIES:
+        ending = self._aiming or self.target is not None
+        if isinstance(error, Permanent) or (ending and self._failures >= TRIES):
             self.error = error
             logger.error("pipeline stopped data_type=%s error=%s: %s", self.name, type(error).__name__, error)
             return
         asked = error.retry_after if isinstance(error, Transient) else None
-        pause = asked or min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (self._failures - 1))
+        pause = asked or min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self._failures - 1, 10))
         self._resume_at = self._now() + pause
         logger.warning("trying again data_type=%s in_s=%.1f error=%s", self.name, pause, error)
 

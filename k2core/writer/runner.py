@@ -61,7 +61,8 @@ def run_writer(
         clock: The time.
         drain_s: Seconds to commit what the log holds once `stop` is set, at most.
         upkeep: Maintenance; started and stopped here.
-        on_tick: Called about twice a second with the state: `starting`, `running`, `draining`.
+        on_tick: Called about twice a second with the state: `starting`, `running`, `draining`; `failed` while others
+            go on beside a pipeline that ended.
     """
     loop = _Loop([Lane(p) for p in pipelines], stop, clock, on_tick)
     if upkeep is not None and not once:
@@ -89,11 +90,21 @@ class _Loop:
     def write(self) -> None:
         while not self._stop.is_set() and any(lane.alive for lane in self._lanes):
             busy = [lane.advance() for lane in self._lanes]
-            self._tell(
-                "running" if all(lane.pipeline.started or not lane.alive for lane in self._lanes) else "starting"
-            )
+            self._suspect()
+            self._tell(self._state())
             if not any(busy):
                 self._stop.wait(IDLE_S)
+
+    def _suspect(self) -> None:
+        """Who lost one table has probably lost the others: idle pipelines would only notice at their next record."""
+        if any(lane.fenced for lane in self._lanes):
+            for lane in self._lanes:
+                lane.suspect()
+
+    def _state(self) -> str:
+        if any(lane.error is not None and not lane.fenced for lane in self._lanes):
+            return "failed"
+        return "running" if all(lane.pipeline.started or not lane.alive for lane in self._lanes) else "starting"
 
     def aim(self) -> None:
         for lane in self._lanes:

@@ -92,9 +92,10 @@ def capture(folder: pathlib.Path, settings: LocalBinanceSettings, extra: str = "
                 one.wait(10)
 
 
-def wait_until(what: str, holds: Any, limit_s: float = 60) -> None:
-    """Poll until it holds; says what did not come."""
+def wait_until(what: str, holds: Any, limit_s: float = 60, alive: subprocess.Popen[bytes] | None = None) -> None:
+    """Poll until it holds; says what did not come, at once where the process that should do it has ended."""
     deadline = time.monotonic() + limit_s
     while not holds():
+        assert alive is None or alive.poll() is None, f"ended with {alive.returncode} before: {what}"
         assert time.monotonic() < deadline, f"not within {limit_s:g} s: {what}"
         time.sleep(0.02)

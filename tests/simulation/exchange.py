@@ -121,7 +121,7 @@ class Exchange(Dialer):
 
     def emit(self) -> None:
         """Something happens on the market, or something that should not."""
-        for _ in range(self.dice.randint(1, 5)):
+        for _ in range(self.dice.randint(1, 7)):
             symbol, chance = self.dice.choice(SYMBOLS), self.dice.random()
             if chance < 0.62 or not self.issued:
                 self._fresh(symbol)

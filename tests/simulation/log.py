@@ -38,6 +38,10 @@ class SimLog(MemoryLog):
     def release(self, name: str, offsets: Offsets) -> None:
         self._told.append((self._clock.now_us(), name, dict(offsets)))
 
+    def unrelease(self) -> None:
+        """Nothing was ever released: what an older table needs stays."""
+        self._told.clear()
+
     def retain(self) -> int:
         """Remove what every registered consumer released long enough ago; the number of records."""
         now, gone = self._clock.now_us(), 0

@@ -123,9 +123,37 @@ def test_what_never_passes_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     world = WriterWorld()
     world.trades("BTCUSDT", 1)
     writer = world.writer(Raising("head", SinkError("catalog away")), clock=CLOCK)
-    result = run_writer([writer], threading.Event(), clock=CLOCK)
+    result = run_writer([writer], threading.Event(), once=True, clock=CLOCK)
     assert result.exit_code == 1
     assert "catalog away" in str(result.failed["trades"])
+
+
+def test_a_sink_that_is_long_away_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane_module, "LONGEST_PAUSE_S", 0.001)
+    monkeypatch.setattr(lane_module, "FIRST_PAUSE_S", 0.001)
+    world, stop = WriterWorld(), threading.Event()
+    world.trades("BTCUSDT", 1)
+    fault = Raising("head", SinkError("catalog away"), times=5 * lane_module.TRIES)
+    thread, results = start([world.writer(fault, clock=CLOCK)], stop, clock=CLOCK)
+    while fault.times and thread.is_alive():
+        stop.wait(0.01)
+    stop.set()
+    thread.join(10)
+    assert results[0].exit_code == 0
+    assert len(world.table.main.rows) == 1
+
+
+def test_an_idle_pipeline_notices_that_its_process_was_fenced() -> None:
+    idle, busy = WriterWorld(), WriterWorld(settings=WriterSettings(first_commit_s=0))
+    pipelines = [idle.writer(clock=CLOCK), busy.writer(clock=CLOCK)]
+    thread, results = start(pipelines, threading.Event(), clock=CLOCK)
+    while not (idle.table.tokens and busy.table.tokens):
+        assert thread.is_alive()
+    idle.writer(clock=CLOCK).start()
+    busy.writer(clock=CLOCK).start()
+    busy.trades("BTCUSDT", 1)
+    thread.join(10)
+    assert results[0].exit_code == 4
 
 
 def test_an_error_of_a_plugin_ends_its_pipeline(caplog: pytest.LogCaptureFixture) -> None:

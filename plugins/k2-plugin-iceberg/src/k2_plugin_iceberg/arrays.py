@@ -20,8 +20,9 @@ def words(rows: pa.Table, column: str) -> tuple[list[str], npt.NDArray[np.int64]
     """A string column without nulls as (distinct words, code of each row)."""
     found: Any = rows.column(column)
     if found.num_chunks > 1:
-        found = found.unify_dictionaries().combine_chunks() if pa.types.is_dictionary(found.type) else found
+        found = found.unify_dictionaries() if pa.types.is_dictionary(found.type) else found
         found = found.combine_chunks()
+        found = found.chunk(0) if isinstance(found, pa.ChunkedArray) else found
     else:
         found = found.chunk(0) if found.num_chunks else pa.array([], found.type)
     if not pa.types.is_dictionary(found.type):

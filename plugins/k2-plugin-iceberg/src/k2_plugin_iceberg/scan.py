@@ -9,7 +9,7 @@ asked reads a newer snapshot), files that lack columns which the table got later
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
 DIRECT_ROWS = 16_384
 DIRECT_FILES = 4
+STRETCH_ROWS = 4096
+SHARE = 8
+"""A symbol is first taken to have an eighth of a file's rows, evenly spread; if it has fewer, a stretch is"""
+WIDER = 16
+"""so many times longer than the one before."""
 
 
 class FilesGoneError(Exception):
@@ -98,9 +103,9 @@ class Scan:
         files, wanted, order = self.chosen.files, self.wanted, self.data_type.order
         best = -files.ms_hi if wanted.descending else files.ms_lo
         at = np.argsort(best, kind="stable")
-        best, rows, done, step = best[at], schema.empty_table(), 0, 1
+        best, rows, done, step = best[at], schema.empty_table(), 0, len(np.unique(files.bucket))
         while done < len(at):
-            found = self._read(files.take(at[done : done + step]), wanted, schema)
+            found = self._best(files.take(at[done : done + step]), wanted, schema, limit)
             rows, done = self._ordered(joined([rows, *found], schema)), done + step
             if rows.num_rows >= limit:
                 last = int(longs(rows, order)[limit - 1])
@@ -109,6 +114,30 @@ class Scan:
                 wanted = _narrowed(wanted, last)
             step = _next_step(rows.num_rows, limit, done, step)
         return rows
+
+    def _best(self, files: FileList, wanted: Selection, schema: pa.Schema, limit: int) -> list[pa.Table]:
+        """At least the first `limit` of some files' rows: of large files the nearest stretch of time first."""
+        large = files.rows > DIRECT_ROWS
+        found = [] if large.all() else self._read(files.take(~large), wanted, schema)
+        if large.any():
+            found += self._stretches(files.take(large), wanted, schema, limit)
+        return found
+
+    def _stretches(self, files: FileList, wanted: Selection, schema: pa.Schema, limit: int) -> Iterator[pa.Table]:
+        low, high = _reach(files, wanted)
+        span = int(files.ms_hi.max()) - int(files.ms_lo.min()) + 1
+        width, have = span * max(limit * SHARE, STRETCH_ROWS) // int(files.rows.sum()) + 1, 0
+        while low <= high and have < limit:
+            if wanted.descending:
+                start, end = max(low, high - width + 1), high + 1
+                high = start - 1
+            else:
+                start, end = low, min(high, low + width - 1) + 1
+                low = end
+            for rows in self._read(files, replace(wanted, start_ms=start, end_ms=end), schema):
+                have += rows.num_rows
+                yield rows
+            width *= WIDER
 
     def _read(self, files: FileList, wanted: Selection, schema: pa.Schema) -> list[pa.Table]:
         """Wanted rows of some files, in no order; with a limit at least the first so many."""
@@ -181,6 +210,18 @@ def _narrowed(wanted: Selection, last: int) -> Selection:
     if wanted.descending:
         return replace(wanted, start_ms=last if wanted.start_ms is None else max(last, wanted.start_ms))
     return replace(wanted, end_ms=last + 1 if wanted.end_ms is None else min(last + 1, wanted.end_ms))
+
+
+def _reach(files: FileList, wanted: Selection) -> tuple[int, int]:
+    """First and last time that wanted rows of some files can have."""
+    low, high = int(files.ms_lo.min()), int(files.ms_hi.max())
+    if wanted.start_ms is not None:
+        low = max(low, wanted.start_ms)
+    if wanted.end_ms is not None:
+        high = min(high, wanted.end_ms - 1)
+    if wanted.after is not None:
+        low, high = (low, min(high, wanted.after[0])) if wanted.descending else (max(low, wanted.after[0]), high)
+    return low, high
 
 
 def _next_step(have: int, limit: int, done: int, step: int) -> int:

@@ -179,3 +179,17 @@ def oracle() -> Any:
         wanted = staticmethod(wanted)
 
     return Oracle
+
+
+@pytest.fixture
+def new_world(tmp_path: Path) -> Iterator[Any]:
+    """Makes further tables: `new_world(name, **settings)`."""
+    made: list[World] = []
+
+    def make(name: str, **settings: Any) -> World:
+        made.append(World(tmp_path / name, **settings))
+        return made[-1]
+
+    yield make
+    for world in made:
+        world.close()

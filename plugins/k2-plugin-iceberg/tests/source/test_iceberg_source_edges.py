@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
+
+from k2_plugin_iceberg import scan as scanning
 
 from k2core.plugin import Selection
 
@@ -44,6 +47,29 @@ def test_pages_by_key_are_one_big_read(busy: Any, oracle: Any) -> None:
             pages += rows
             after = oracle.key(rows[-1])
         assert pages == expected
+
+
+def test_large_files_of_several_row_groups(new_world: Any, oracle: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(scanning, "DIRECT_ROWS", 500)
+    world = new_world("large", row_group_rows=1024)
+    for _ in range(2):
+        world.commit(world.rows(4000))
+        world.move(20)
+    rows, source = world.brute(), world.source()
+    snapshot = source.newest()
+    keys = sorted(oracle.key(r) for r in rows)
+    for symbols in (None, ("BTCUSDT",), ("X", "BTC/USD"), ("nobody",)):
+        for descending in (True, False):
+            for limit in (1, 30, 3000, None):
+                for after in (None, keys[1000], keys[-5]):
+                    wanted = Selection(
+                        below=snapshot.offsets, symbols=symbols, descending=descending, limit=limit, after=after
+                    )
+                    assert source.scan(snapshot, wanted, timeout=10).rows.to_pylist() == oracle.scan(rows, wanted)
+    stored = source.stored()
+    held = [b for place in world.offsets for b in stored.load(place, 0)]
+    assert sum(len(b) for b in held) == len(rows)
+    assert all(stored.contains(dataclasses.replace(b, offsets=b.offsets + 10_000)).all() for b in held)
 
 
 def test_what_was_pruned_is_told(busy: Any) -> None:

@@ -176,3 +176,10 @@ def test_ids_are_numbers_only_where_all_are() -> None:
         found: Any = ids_of(pa.chunked_array([["17", odd]]))
         assert found.tolist() == ["17", odd]
     assert ids_of(pa.chunked_array([[]], pa.string())).dtype == np.int64
+
+
+def test_ids_without_a_sequence_number_are_found_beside_those_with_one(world: Any) -> None:
+    rows = [world.row(TOPIC, "X", 1_795_400_000_000, n) for n in range(2)]
+    world.commit([with_id(rows[0], "10", 10), with_id(rows[1], "5000", None)])
+    later = with_id({**rows[1], "log_offset": 99}, "5000", None)
+    assert world.source().stored().contains(batch_of([later], CONTIGUOUS)).all()

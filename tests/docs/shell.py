@@ -1,0 +1,78 @@
+"""One shell and one folder for all commands of a page, as for somebody who types them."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from types import TracebackType
+from typing import Self
+
+END = "k2-docs-command-ended"
+
+
+class Shell:
+    """A bash that runs commands one after the other, and takes down what they started when it is left."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("K2_")}
+        path = os.pathsep.join([str(pathlib.Path(sys.executable).parent), clean.get("PATH", "")])
+        self._env = {**clean, "PATH": path, "HOME": str(folder)}
+
+    def __enter__(self) -> Self:
+        self._bash = subprocess.Popen(
+            ["bash", "--norc"], cwd=self.folder, env=self._env, text=True, start_new_session=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._kill()
+        self._bash.communicate()
+
+    def run(self, command: str, within_s: float = 120) -> tuple[int, str]:
+        """Exit code and all that was printed, on stdout and stderr."""
+        pipe, out = self._bash.stdin, self._bash.stdout
+        assert pipe
+        assert out
+        pipe.write(f"{command}\nprintf '\\n{END} %d\\n' $?\n")
+        pipe.flush()
+        guard = threading.Timer(within_s, self._kill)
+        guard.start()
+        lines: list[str] = []
+        for line in out:
+            if line.startswith(END):
+                guard.cancel()
+                return int(line.split()[1]), "".join(lines)
+            lines.append(line)
+        guard.cancel()
+        raise AssertionError(f"{command}: the shell ended, or took more than {within_s} s, after: {''.join(lines)}")
+
+    def python(self, text: str) -> tuple[int, str]:
+        """A Python block, in an interpreter of its own."""
+        done = subprocess.run(
+            [sys.executable, "-c", text], cwd=self.folder, env=self._env, capture_output=True, text=True, timeout=60,
+            check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
+
+    def _kill(self) -> None:
+        try:
+            os.killpg(self._bash.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return  # it has ended already
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
