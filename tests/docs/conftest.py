@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import pathlib
 import shutil
-import sys
 from dataclasses import dataclass
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-
-from pages import DOCS, Block, blocks, missing
-from shell import Shell, free_port
+from tests.docs.pages import DOCS, Block, blocks, missing
+from tests.docs.shell import Shell, free_port
 
 PORT = "8123"
 

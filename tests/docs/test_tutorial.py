@@ -7,10 +7,11 @@ import re
 import tomllib
 
 import pytest
-from pages import DOCS, ROOT, Block, blocks, missing, shown
-from shell import Shell
 
-pytestmark = pytest.mark.xdist_group("docs")
+from tests.docs.pages import DOCS, ROOT, Block, blocks, missing, shown
+from tests.docs.shell import Shell
+
+pytestmark = [pytest.mark.xdist_group("docs"), pytest.mark.timeout(900)]  # the first test runs all of the tutorial
 
 TUTORIAL = [b for b in blocks(DOCS / "tutorial.md") if b.run and b.language in ("console", "python")]
 README = blocks(ROOT / "README.md")
