@@ -16,7 +16,7 @@ from k2core.cli.topics import declared_topics, ensure_topics
 from k2core.config import load_config
 from k2core.config.build import Assembly
 from k2core.discovery import discover
-from k2core.ingest.digest import Digest
+from k2core.ingest.digest import Digest, Digested
 from k2core.interfaces.frames import FrameBatch
 from k2core.records.builtin import DEAD_LETTERS, TRADES
 from k2core.records.topics import Topic
@@ -56,7 +56,8 @@ class Rig:
 
     def capture(self, frames: list[bytes]) -> None:
         """One batch of frames, durable when this returns."""
-        _, encoded = self.digest([FrameBatch(frames, [NOW_NS] * len(frames))], NOW_NS // 1_000_000)
+        batches = [FrameBatch(frames, [NOW_NS] * len(frames))]
+        encoded = self.digest(batches, NOW_NS // 1_000_000, Digested())
         self.producer.produce(encoded)
 
     def pipeline(self, a_commit: int) -> WriterPipeline:

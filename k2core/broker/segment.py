@@ -114,14 +114,14 @@ def blocks(head: Head, sizes: npt.NDArray[np.uint32], data: bytes, name: str, at
     """The blocks of a segment at or above the next offsets `at`, which move on behind each of them."""
     held = np.flatnonzero(head.counts)
     rows = np.cumsum(head.counts[held])
-    cuts = np.concatenate(([0], np.cumsum(sizes, dtype=np.int64)))
-    low = 0
-    for partition, end, high in zip(held.tolist(), head.ends[held].tolist(), rows.tolist(), strict=True):
-        first = end - (high - low)
-        if end > at[partition]:
-            skip = max(0, at[partition] - first)
-            a = low + skip
-            block = data[cuts[a] : cuts[high]]
+    cuts = np.cumsum(sizes, dtype=np.int64)
+    low = cut = 0
+    every = (held, head.ends[held], rows, cuts[rows - 1])
+    for partition, end, high, edge in zip(*(column.tolist() for column in every), strict=True):
+        first, start = end - (high - low), at[partition]
+        if end > start:
+            if start > first:  # read in part before: its rest
+                low, first, cut = low + start - first, start, int(cuts[low + start - first - 1])
             at[partition] = end
-            yield LogBlock(name, partition, first + skip, head.version, head.timestamp_us, sizes[a:high], block)
-        low = high
+            yield LogBlock(name, partition, first, head.version, head.timestamp_us, sizes[low:high], data[cut:edge])
+        low, cut = high, edge

@@ -82,6 +82,13 @@ class SinkTable(ABC):
             owner: Who is taking over, for the message that the fenced one prints (host, pid).
         """
 
+    def check_owned(self, owned: Ownership) -> None:  # noqa: B027 - where it cannot be told, the next commit tells
+        """Learn without a commit whether somebody took over: an idle writer asks now and then.
+
+        Raises:
+            FencedError: Someone else's token stands on some of the partitions.
+        """
+
     @abstractmethod
     def stage(self, rows: pa.Table) -> Staged:
         """Write rows (`DataType.table_schema`) to files and make them durable; nothing is visible yet."""

@@ -23,7 +23,7 @@ from k2core.interfaces.broker import Broker, LogBlock, Offsets, Partition
 from k2core.interfaces.identities import IdentityBatch, Stream
 from k2core.interfaces.query import Snapshot, SourceTable
 from k2core.query.shorten import shorten
-from k2core.query.slices import Lane, join, lanes_of
+from k2core.query.slices import FEW_BYTES, join
 from k2core.query.view import View
 from k2core.query.window import Window
 from k2core.records.data_type import DataType
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from k2core.admission import Admission, Part
 
 POLL_RECORDS = 16_384
+
+RECENT_POLLS, RECENT_ROWS = 64, 1024
+"""So many polls or rows are cut by symbol in one go."""
 
 
 class RolledBackError(Exception):
@@ -80,7 +83,7 @@ class Follower:
         self._asked_table = False
         snapshot = parts.source.newest()
         self._warm(snapshot)
-        self.view = View(snapshot, dict(snapshot.offsets), dict(snapshot.offsets), {})
+        self.view = View(snapshot, dict(snapshot.offsets), dict(snapshot.offsets), parts.data_type.order)
         self._consumer = parts.broker.consumer(parts.topics)
         self._seek(snapshot.offsets)
         self.duplicates = self.dead = 0
@@ -158,38 +161,38 @@ class Follower:
     def _take(self, blocks: Sequence[LogBlock]) -> Taken:
         view, self._asked_table = self.view, False
         admitted = self._parts.admission.admit(blocks)
-        lanes, ends, rows, size = dict(view.lanes), dict(view.ends), view.rows, view.size
-        batch = join(admitted.rows)
-        for part in admitted.parts:
-            first = self._first_copies(batch, part)
-            rows, size = rows + first.num_rows, size + self._add(lanes, part.partition, first)
+        ends = dict(view.ends)
+        fresh = self._first_copies(join(admitted.rows), admitted.parts)
         for block in blocks:
             ends[block.topic, block.partition] = block.next_offset
         if self._asked_table and not self.alive():
             raise RolledBackError
         self.dead += len(admitted.dead)
-        view = View(view.seen, view.starts, ends, lanes, rows, size)
-        self.view = self._shortened(view) if size > self._parts.settings.tail_bytes else view
+        self.view = self._longer(view, ends, fresh)
         identities = [part.identities for part in admitted.parts if part.identities is not None]
         return Taken(sum(len(b) for b in blocks), admitted.rows, identities)
 
-    def _first_copies(self, batch: pa.RecordBatch, part: Part) -> pa.RecordBatch:
-        rows = batch.slice(part.start, part.stop - part.start)
-        if part.identities is None:
-            return rows
+    def _first_copies(self, batch: pa.RecordBatch, parts: Sequence[Part]) -> pa.RecordBatch:
+        """The rows that are first copies; they are held from now on."""
         with self._lock:
-            fresh = self._window.first_copies(part.identities, self._stored)
-        copies = int(len(fresh) - fresh.sum())
+            fresh = [self._window.first_copies(p.identities, self._stored) for p in parts if p.identities is not None]
+        copies = sum(len(one) - int(np.count_nonzero(one)) for one in fresh)
         self.duplicates += copies
-        return rows.filter(pa.array(fresh)) if copies else rows
+        return batch.filter(pa.array(np.concatenate(fresh))) if copies else batch
 
-    def _add(self, lanes: dict[tuple[str, str], Lane], partition: Partition, rows: pa.RecordBatch) -> int:
-        order, size = self._parts.data_type.order, 0
-        for exchange, symbol, fresh in lanes_of(partition, rows, order):
-            lane = lanes.get((symbol, partition[0])) or Lane(partition, exchange, symbol, ())
-            lanes[lane.key] = lane.with_slice(fresh, order)
-            size += fresh.size
-        return size
+    def _longer(self, view: View, ends: Offsets, fresh: pa.RecordBatch) -> View:
+        """The view with further rows; cut by symbol where a reader has done that already, or many came."""
+        n = fresh.num_rows
+        settled, recent = (view.lanes, ()) if view.is_cut else (view.settled, view.recent)
+        longer = View(
+            view.seen, view.starts, ends, view.order, settled, (*recent, fresh) if n else recent,
+            view.rows + n, view.size + n * FEW_BYTES,
+        )  # fmt: skip
+        if longer.size > self._parts.settings.tail_bytes:
+            return self._shortened(longer)
+        if len(longer.recent) >= RECENT_POLLS or sum(b.num_rows for b in longer.recent) >= RECENT_ROWS:
+            return replace(longer, settled=longer.lanes, recent=())
+        return longer
 
     def _shortened(self, view: View) -> View:
         settings = self._parts.settings

@@ -16,7 +16,7 @@ from k2core.interfaces.broker import Consumer, LogBlock, Partition
 from k2core.query.answer import Missing
 from k2core.query.follower import POLL_RECORDS, Follower, Parts
 from k2core.query.gate import Deadline
-from k2core.query.slices import Lane, join, lanes_of
+from k2core.query.slices import Lane, join, pieces_of
 
 Holes = Mapping[Partition, tuple[int, int]]
 
@@ -92,6 +92,6 @@ def _add(parts: Parts, follower: Follower, blocks: Sequence[LogBlock], filled: F
             if fresh is None:
                 raise QueryError("the tail was busy", kind="timeout", status=503, retry_after=1)
             rows = rows.filter(pa.array(fresh))
-        for exchange, symbol, piece in lanes_of(part.partition, rows, order):
-            lane = filled.lanes.get((symbol, part.partition[0])) or Lane(part.partition, exchange, symbol, ())
+        for partition, exchange, symbol, piece in pieces_of(rows, order):
+            lane = filled.lanes.get((symbol, partition[0])) or Lane(partition, exchange, symbol, ())
             filled.lanes[lane.key] = lane.with_slice(piece, order)

@@ -39,7 +39,7 @@ def shorten(view: View, before_us: int, max_bytes: int) -> View:
         else:
             del lanes[key]
     rows = sum(s.rows.num_rows for lane in lanes.values() for s in lane.slices)
-    return replace(view, lanes=lanes, starts=starts, rows=rows, size=size)
+    return replace(view, settled=lanes, recent=(), starts=starts, rows=rows, size=size)
 
 
 def _raise(starts: dict[Partition, int], partition: Partition, offset: int) -> None:

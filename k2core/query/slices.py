@@ -20,6 +20,8 @@ FULL = 1024
 
 TOGETHER = 8
 
+_PLACE = ("topic", "log_partition", "exchange", "symbol")
+
 FEW, FEW_BYTES = 64, 512
 """Fewer rows than these count so many bytes each, buffers' paddings included."""
 
@@ -96,19 +98,21 @@ def join(rows: pa.Table) -> pa.RecordBatch:
     return joined
 
 
-def lanes_of(partition: Partition, rows: pa.RecordBatch, order: str) -> Iterator[tuple[str, str, Slice]]:
-    """Cut rows of one partition, in log order, into (exchange, symbol, slice)."""
+def pieces_of(rows: pa.RecordBatch, order: str) -> Iterator[tuple[Partition, str, str, Slice]]:
+    """Cut rows into (partition, exchange, symbol, slice); those of a partition lie in log order."""
     if not rows.num_rows:
         return
-    codes, whole = words(rows, "symbol")[1], rows
+    codes, topics = words(rows, "symbol")[1].astype(np.int64), words(rows, "topic")[1]
+    kinds, whole = codes * (int(topics.max()) + 1) + topics, rows
     cuts = np.empty(0, np.intp)
-    if (codes != codes[0]).any():
-        ordered = np.argsort(codes, kind="stable")
-        cuts = np.flatnonzero(np.diff(codes[ordered])) + 1
+    if (kinds != kinds[0]).any():
+        ordered = np.argsort(kinds, kind="stable")
+        cuts = np.flatnonzero(np.diff(kinds[ordered])) + 1
         whole = rows.take(ordered)
-    for start, stop in zip([0, *cuts], [*cuts, len(codes)], strict=True):
+    for start, stop in zip([0, *cuts], [*cuts, len(kinds)], strict=True):
         part = whole.slice(start, stop - start)
-        yield part.column("exchange")[0].as_py(), part.column("symbol")[0].as_py(), Slice.of(part, order)
+        topic, number, exchange, symbol = (part.column(name)[0].as_py() for name in _PLACE)
+        yield (topic, number), exchange, symbol, Slice.of(part, order)
 
 
 def _mergeable(slices: list[Slice]) -> int:

@@ -25,7 +25,7 @@ class Lane:
         self.error: BaseException | None = None
         self.target: Mapping[Partition, int] | None = None
         self._aiming = False
-        self._checked = False
+        self._busy_at = float("-inf")
         self._failures = 0
         self._resume_at = float("-inf")
 
@@ -60,12 +60,6 @@ class Lane:
             return False
         return not self.pipeline.waiting and self.pipeline.reached(self.target)
 
-    def suspect(self) -> None:
-        """Somebody took another of this process's tables over: look, once, whether this one is still ours."""
-        if self.alive and not self._checked and self.pipeline.started:
-            self._checked = True
-            self._guarded(self.pipeline.check_owned)
-
     def aim(self) -> None:
         """Aim at the log's end as it is at the next `advance`."""
         self._aiming = True
@@ -97,7 +91,17 @@ class Lane:
         read = pipeline.step(0)
         if pipeline.due(self._now()) or (pipeline.waiting and self._complete(read)):
             pipeline.commit()
+        self._look(busy=read or bool(pipeline.waiting))
         return read
+
+    def _look(self, *, busy: bool) -> None:
+        """An idle pipeline would only notice at its next record that somebody took over: it looks now and then."""
+        now = self._now()
+        if busy:
+            self._busy_at = now
+        elif now - self._busy_at >= self.pipeline.parts.settings.commit_interval_s:
+            self._busy_at = now
+            self.pipeline.check_owned()
 
     def _complete(self, read: bool) -> bool:
         return not read and self.target is not None and self.pipeline.reached(self.target)

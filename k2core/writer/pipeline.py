@@ -159,16 +159,16 @@ class WriterPipeline:
             spent = max(0.0, parts.clock.monotonic() - began)
             parts.metrics.add("k2_writer_commit_seconds_total", spent, data_type=parts.data_type.name)
 
-    def check_owned(self) -> bool:
-        """Commit the offsets as they are, with no rows, to learn whether somebody took over; returns False.
+    def check_owned(self) -> None:
+        """Learn whether somebody took over, without a commit; for when there is nothing to commit.
 
         Raises:
             FencedError: Somebody did, and nothing is owned any more.
         """
-        self._recover()
-        if not self._waiting.records:
-            self._swap(self.parts.table.stage(self._waiting.take(self.parts.data_type.table_schema)))
-        return False
+        try:
+            self.parts.table.check_owned(self._owned)
+        except FencedError as error:
+            self._lose(error)
 
     def reached(self, ends: Offsets) -> bool:
         """Whether everything below these log ends was read, of what is owned."""

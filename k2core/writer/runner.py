@@ -90,16 +90,9 @@ class _Loop:
     def write(self) -> None:
         while not self._stop.is_set() and any(lane.alive for lane in self._lanes):
             busy = [lane.advance() for lane in self._lanes]
-            self._suspect()
             self._tell(self._state())
             if not any(busy):
                 self._stop.wait(IDLE_S)
-
-    def _suspect(self) -> None:
-        """Who lost one table has probably lost the others: idle pipelines would only notice at their next record."""
-        if any(lane.fenced for lane in self._lanes):
-            for lane in self._lanes:
-                lane.suspect()
 
     def _state(self) -> str:
         if any(lane.error is not None and not lane.fenced for lane in self._lanes):

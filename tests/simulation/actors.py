@@ -9,7 +9,15 @@ from k2_plugin_memory.settings import MemorySettings
 from k2_plugin_memory.store import MemoryStore
 
 from k2core.config.settings import QuerySettings, WriterSettings
-from k2core.errors import CommitUnknownError, DedupError, K2Error, LogFullError, QueryError, SinkError
+from k2core.errors import (
+    CommitConflictError,
+    CommitUnknownError,
+    DedupError,
+    K2Error,
+    LogFullError,
+    QueryError,
+    SinkError,
+)
 from k2core.query.cursor import Cursors
 from k2core.query.service import QueryService
 from k2core.query.tail import Tail
@@ -78,7 +86,11 @@ class Writer:
         if world.calm:
             return
         if name in ("stage", "swap", "reply", "settle") and world.chance("meanwhile"):
+            world.told[f"slow {name}"] += 1
             world.meanwhile()
+        if name == "raced" and world.chance("raced"):
+            world.told["others were faster"] += 1
+            raise CommitConflictError("others were faster every time")
         if world.chance("kill at commit" if name in AT_COMMIT else "kill"):
             world.told[f"killed at {name}"] += 1
             raise Killed
@@ -88,7 +100,7 @@ class Writer:
         if name == "swap" and world.chance("lost reply"):
             world.told["sent, nothing heard"] += 1
             raise CommitUnknownError("nothing was heard")
-        if name in FAILURES and world.chance("fail"):
+        if name in FAILURES and world.chance("fail at settle" if name == "settle" else "fail"):
             world.told[f"failed at {name}"] += 1
             raise FAILURES[name]()
 
@@ -148,7 +160,7 @@ class Server:
         """What the tail's thread does in a loop."""
         self.busy = True
         self.world.log.at_once = self.world.dice.choice((2, 9, 1 << 30))
-        before = self.tail.rebuilt
+        before, starts = self.tail.rebuilt, self._starts()
         try:
             self.tail.advance(0)
         except (QueryError, SinkError) as error:
@@ -157,3 +169,7 @@ class Server:
             self.busy = False
             self.world.log.at_once = 1 << 30
         self.world.told["tail rebuilt"] += self.tail.rebuilt - before
+        self.world.told["tail shortened"] += self.tail.rebuilt == before and self._starts() > starts
+
+    def _starts(self) -> int:
+        return sum(self.tail.view.starts.values()) if self.tail._follower else 0

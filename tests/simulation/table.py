@@ -82,11 +82,14 @@ class SimTable(SinkTable):
 
     def commit(self, staged: Staged, owned: Ownership, expect: Offsets, offsets: Offsets) -> Head:
         swap = partial(self._lake.swap, list(staged.files), owned, dict(expect), dict(offsets))
+        base = self._lake.newest().id
         try:
             self._fault("swap")
         except CommitUnknownError:
             self._lake.on_the_way.append(swap)
             raise
+        if self._lake.newest().id != base:
+            self._fault("raced")  # as the real sink, it looks again, and gives up after so many times
         swap()
         self._fault("reply")
         newest = self._lake.newest()

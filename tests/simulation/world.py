@@ -62,7 +62,8 @@ ACTIONS = {
 }  # fmt: skip
 BESIDE = ("emit", "capture", "write", "write", "write", "follow", "follow", "pass_time", "compact")
 ODDS = {
-    "kill": 0.003, "kill at commit": 0.02, "kill capture": 0.005, "fail": 0.02, "lost reply": 0.06,
+    "kill": 0.003, "kill at commit": 0.02, "kill capture": 0.005, "fail": 0.02, "fail at settle": 0.06,
+    "lost reply": 0.06, "raced": 0.3,
     "meanwhile": 0.15, "within query": 0.25,
 }  # fmt: skip
 
@@ -262,7 +263,7 @@ class World:
         for capture in list(self.captures):
             capture.finish()
         self.start_writer()
-        writer = self.writers[-1]
+        writer, there = self.writers[-1], self._stored()
         for _ in range(200):
             if self.lake.newest().offsets == self.log.ends([self.topic]):
                 break
@@ -274,20 +275,30 @@ class World:
             raise Wrong(f"not everything was stored: {newest.offsets} of {self.log.ends([self.topic])}")
         self.oracle.check_table(newest.extra or (), newest.offsets)
         self.oracle.check_fields(newest.extra or ())
-        self._check_holes(writer)
+        self._check_holes(writer, there)
         self.questions.finish()
         self.told["rows"] += len(newest.extra or ())
         self.told["records"] += sum(len(e) for e in self.oracle.entries.values())
         self.note(f"end {len(newest.extra or ())}")
 
-    def _check_holes(self, writer: Writer) -> None:
-        """No id that is named as missing is stored; with a window over everything, exactly those are named."""
-        stored: dict[str, set[int]] = {}
+    def _stored(self) -> dict[str, set[int]]:
+        """Ids in the table, by symbol."""
+        found: dict[str, set[int]] = {}
         for row in self.lake.newest().extra or ():
-            stored.setdefault(row["symbol"], set()).add(int(row[self.data_type.id_column or ""]))
+            found.setdefault(row["symbol"], set()).add(int(row[self.data_type.id_column or ""]))
+        return found
+
+    def _check_holes(self, writer: Writer, there: dict[str, set[int]]) -> None:
+        """No id that is named as missing is stored; where the window held all of a symbol, each absent one is named."""
+        stored = self._stored()
         named = {(h.symbol, i) for h in writer.lane.pipeline.holes() for i in range(h.first, h.last + 1)}
-        if wrong := [(s, i) for s, i in named if i in stored.get(s, ())]:
+        if wrong := sorted((s, i) for s, i in named if i in stored.get(s, ())):
             raise Wrong(f"named as missing and stored: {wrong[:3]}")
+        if self.facts.ids == "contiguous" and self.clock.monotonic() < self.window_s:
+            absent = {(s, i) for s, ids in there.items() for i in range(min(ids), max(stored[s])) if i not in stored[s]}
+            if unnamed := sorted(absent - named):
+                raise Wrong(f"missing and not named: {unnamed[:3]}")
+            self.told["holes all named"] += 1
         self.told["holes"] += len(named)
 
 

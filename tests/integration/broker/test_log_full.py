@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from k2core.broker.embedded import EmbeddedBroker
 from k2core.errors import LogFullError
 from k2core.testing.clock import ManualClock
 from tests.integration.broker.log_world import ROOT, TOPIC, a_topic, batch, numbers_of, read_all
@@ -51,6 +52,7 @@ with a_topic(pathlib.Path(sys.argv[1])) as log:
             producer.produce([batch(range(number, number + 4))])
         except LogWriteError as error:
             assert isinstance(error, Permanent) and "stop this process" in str(error)
+            first = error
             break
         print(number + 4, flush=True)
     else:
@@ -58,7 +60,7 @@ with a_topic(pathlib.Path(sys.argv[1])) as log:
     try:
         producer.produce([batch(range(4))])
     except LogWriteError as again:
-        assert again is error
+        assert again is first
     else:
         sys.exit("a failed sync was tried again")
 print("refused", flush=True)
@@ -103,14 +105,25 @@ def test_a_failed_sync_stops_the_producer_for_good_and_loses_nothing_acknowledge
         assert len(got) == len(set(got))
 
 
+def fill(log: EmbeddedBroker) -> int:
+    """Append until it refuses; the first number that it refused."""
+    producer, number = log.producer(), 0
+    try:
+        while number < 1 << 20:
+            producer.produce([batch(range(number, number + 100), size=100)])
+            number += 100
+    except LogFullError:
+        return number
+    raise AssertionError("it never refused")
+
+
 def test_at_its_size_limit_it_refuses_until_a_consumer_releases(tmp_path: pathlib.Path) -> None:
     clock = ManualClock()
     with a_topic(tmp_path, clock, retention_bytes=1 << 20, slack_hours=0.5) as log:
         log.register("lake", [TOPIC])
-        producer, number = log.producer(), 0
+        producer, number = log.producer(), fill(log)
         with pytest.raises(LogFullError, match=r"size limit \(retention_bytes = 1048576\).*start the writer or raise"):
-            for number in range(0, 1 << 20, 100):
-                producer.produce([batch(range(number, number + 100), size=100)])
+            producer.produce([batch(range(number, number + 100), size=100)])
         assert 5_000 < number < 12_000
         assert len(numbers_of(read_all(log))) == number
         log.release("lake", {(TOPIC, p): number // 8 for p in range(4)})

@@ -15,7 +15,7 @@ from k2core.errors import QueryError
 from k2core.query.bars import merge_bars, partial_bars
 from k2core.query.cursor import Cursor, Cursors, installation_key
 from k2core.query.gate import Gate
-from k2core.query.slices import FULL, Lane, Slice, lanes_of
+from k2core.query.slices import FULL, Lane, Slice, pieces_of
 from k2core.query.times import ceil_ms, parse_interval, parse_time
 from k2core.records.builtin import TRADES
 
@@ -120,7 +120,7 @@ def test_small_slices_become_few_and_keep_every_row():
 def test_rows_are_cut_by_symbol():
     mixed = pa.Table.from_batches([rows(2, 0, "B"), rows(2, 2, "A"), rows(1, 4, "B")])
     batch = mixed.unify_dictionaries().combine_chunks().to_batches()[0]
-    found = {s: p.rows.column("log_offset").to_pylist() for _, s, p in lanes_of((TOPIC, 1), batch, TRADES.order)}
+    found = {s: p.rows.column("log_offset").to_pylist() for *_, s, p in pieces_of(batch, TRADES.order)}
     assert found == {"B": [0, 1, 4], "A": [2, 3]}
 
 

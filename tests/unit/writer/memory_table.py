@@ -85,6 +85,11 @@ class MemoryTable(SinkTable):
         self.store.topic_ids.update(topic_ids)
         return Ownership(token, partitions)
 
+    def check_owned(self, owned: Ownership) -> None:
+        lost = frozenset(p for p in owned.partitions if self.store.tokens.get(p) != owned.token)
+        if lost:
+            raise FencedError("another writer took over", lost)
+
     def stage(self, rows: pa.Table) -> Staged:
         self._fault("stage")
         return Staged(len(rows), rows.nbytes, rows.to_pylist())

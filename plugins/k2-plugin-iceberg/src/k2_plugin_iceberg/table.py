@@ -20,6 +20,7 @@ from k2_plugin_iceberg.maintain.inventory import Inventory
 from k2_plugin_iceberg.maintain.sweep import Sweep
 from k2_plugin_iceberg.maintain.upkeep import Upkeep
 from k2_plugin_iceberg.manifests import Manifests
+from k2_plugin_iceberg.owners import require_owned
 from k2_plugin_iceberg.snapshots import Snapshots
 from k2_plugin_iceberg.staging import Staging
 from k2_plugin_iceberg.state import TableState
@@ -86,7 +87,13 @@ class IcebergTable(SinkTable):
 
     def head(self) -> Head:
         """The newest snapshot of `main`, and its offsets."""
-        return head_of(self._state.read())
+        with _named(self._state.name, "reading the head"):
+            return head_of(self._state.read())
+
+    def check_owned(self, owned: Ownership) -> None:
+        """Whether our token still stands, as of now."""
+        with _named(self._state.name, "looking for the owner"):
+            require_owned(self._state.read().metadata, owned)
 
     def take_over(self, partitions: frozenset[Partition], topic_ids: Mapping[str, str], owner: str) -> Ownership:
         """Write a new token for the partitions into the table's properties; whoever had them is fenced from then on."""
@@ -106,9 +113,10 @@ class IcebergTable(SinkTable):
 
     def discard(self, staged: Staged) -> None:
         """Delete staged files; safe only where their commit was refused."""
-        for file in staged.files:
-            path = file.file_path if isinstance(file, DataFile) else str(file)
-            local(path).unlink(missing_ok=True)
+        with _named(self._state.name, "deleting staged files"):
+            for file in staged.files:
+                path = file.file_path if isinstance(file, DataFile) else str(file)
+                local(path).unlink(missing_ok=True)
 
     def stored(self) -> StoredIdentities:
         """Look-ups at the newest snapshot as of each call."""

@@ -1,0 +1,59 @@
+"""`docs/operations.md` against the code: metrics and their labels, exit codes, files, and every message it quotes."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from k2core.broker.settings import EmbeddedSettings
+from k2core.cli.main import COMMANDS, EXIT_CODES
+from k2core.config.settings import MaintenanceSettings, RunSettings
+from k2core.telemetry.catalogue import CATALOGUE
+from tests.docs.pages import DOCS, ROOT
+
+PAGE = (DOCS / "operations.md").read_text()
+
+
+def test_every_metric_is_on_the_page_with_its_labels() -> None:
+    rows = re.findall(r"^\| `(k2_\w+)` \| ([\w, ]+) \|", PAGE, re.MULTILINE)
+    assert {name: tuple(labels.split(", ")) for name, labels in rows} == {n: m.labels for n, m in CATALOGUE.items()}
+
+
+def test_every_exit_code_is_on_the_page() -> None:
+    named = {int(code) for code in re.findall(r"^\| (\d+) \|", PAGE, re.MULTILINE)}
+    assert named == {0, 1, 130, *(code for _, code in EXIT_CODES)}
+
+
+def test_every_command_on_the_page_exists() -> None:
+    assert set(re.findall(r"`k2 ([a-z]+)", PAGE)) <= set(COMMANDS)
+
+
+def test_defaults_on_the_page_hold() -> None:
+    run, log = RunSettings(), EmbeddedSettings()
+    assert (run.wedged_s, run.drain_s, MaintenanceSettings().interval_s) == (15, 25, 60)
+    assert (log.retention_hours, log.retention_bytes, log.slack_hours) == (24, 10 << 30, 1)
+
+
+def test_every_message_that_is_quoted_is_in_the_code() -> None:
+    texts = [squeezed(text) for text in literals()]
+    quoted = [q for q in re.findall(r"`([^`]+)`", PAGE) if "…" in q or len(q.split()) > 4]
+    quoted = [q for q in quoted if not q.startswith(("k2 ", "curl ", "sqlite3 ", "ExecStart", "[", "GET "))]
+    assert len(quoted) >= 15
+    for quote in quoted:
+        parts = [squeezed(part) for part in re.split(r"…", quote) if len(part.strip()) > 2]
+        assert any(all(part in text for part in parts) for text in texts), quote
+
+
+def squeezed(text: str) -> str:
+    return " ".join(text.replace("`", "").split())
+
+
+def literals() -> Iterator[str]:
+    """Every text in the source, with `…` where a value goes."""
+    for path in [*ROOT.glob("k2core/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(str(p.value) if isinstance(p, ast.Constant) else "…" for p in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield re.sub(r"%(\.\d)?[sdfg]", "…", node.value)
