@@ -185,7 +185,7 @@ class World:
         if isinstance(error, OffsetGoneError) and owned and newest:
             raise Wrong(f"retention removed what the writer needs: {error}")
         if not isinstance(error, FencedError | OffsetGoneError):
-            raise Wrong(f"the writer broke: {error!r}") from error
+            raise error or Wrong("a writer ended without a reason")
         return False
 
     def follow(self) -> None:
