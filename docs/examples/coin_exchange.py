@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 
 import msgspec
 from pydantic import Field
@@ -104,6 +105,8 @@ class CoinNormalizer(Normalizer):
                 rejected.append(Rejected(index, "wrong-type", str(error)))
             except msgspec.DecodeError as error:
                 rejected.append(Rejected(index, "malformed-json", str(error)))
+            except InexactError as error:
+                rejected.append(Rejected(index, "inexact-number", str(error)))
             except ValueError as error:
                 rejected.append(Rejected(index, "bad-number", str(error)))
         records = {"trades": pa.RecordBatch.from_pylist(rows)} if rows else {}
@@ -116,14 +119,26 @@ def record(trade: CoinTrade, received_ns: int) -> dict[str, object]:
         "symbol": trade.s,
         "exchange": "coin",
         "exchange_timestamp_ms": trade.t,
-        "price": float(trade.p),
-        "quantity": float(trade.q),
+        "price": exact(trade.p),
+        "quantity": exact(trade.q),
         "side": "buy" if trade.b else "sell",
         "trade_id": str(trade.n),
         "sequence_num": trade.n,
         "received_timestamp_us": received_ns // 1000,
         "source": "live",
     }
+
+
+class InexactError(Exception):
+    """A number that a double would round."""
+
+
+def exact(text: str) -> float:
+    """A number, unless it would be rounded on its way; NaN and infinities are refused after the log."""
+    number = float(text)
+    if number - number == 0 and Decimal(text) != Decimal(repr(number)):
+        raise InexactError(f"{text[:40]} would be stored as {number!r}")
+    return number
 
 
 def make_feed(settings: CoinSettings, context: Context) -> WebSocketFeed:

@@ -79,9 +79,17 @@ class Held:
             times = int(times_us[0]), int(times_us[-1])
             self._append(_sorted(keys, offsets, *times, int(offsets[-1]), mark))
             return
-        self._recent.update(zip(keys.tolist(), offsets.tolist(), strict=True))
-        self._times = [min(self._times[0], int(times_us[0])), max(self._times[1], int(times_us[-1]))]
-        self._last_offset, self._mark = max(self._last_offset, int(offsets[-1])), max(self._mark, mark)
+        self._keep(keys.tolist(), offsets.tolist(), (int(times_us[0]), int(times_us[-1])), mark)
+
+    def add_few(self, numbers: list[int], offsets: list[int], times_us: list[int], mark: int) -> None:
+        """As `add`, for a few rising numbers, each above all that were ever held."""
+        self._largest = numbers[-1]
+        self._keep(numbers, offsets, (times_us[0], times_us[-1]), mark)
+
+    def _keep(self, keys: list[Any], offsets: list[int], times_us: tuple[int, int], mark: int) -> None:
+        self._recent.update(zip(keys, offsets, strict=True))
+        self._times = [min(self._times[0], times_us[0]), max(self._times[1], times_us[1])]
+        self._last_offset, self._mark = max(self._last_offset, offsets[-1]), max(self._mark, mark)
         if len(self._recent) >= RECENT or self._times[1] - self._times[0] > self._span:
             self._seal()
 

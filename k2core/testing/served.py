@@ -22,6 +22,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
+from websockets.protocol import State
 
 if TYPE_CHECKING:
     from k2core.testing.exchange import Drop, FakeExchange
@@ -112,7 +113,7 @@ class ServedConnection:
 
     async def write(self, data: bytes) -> bool:
         """Write raw bytes, whatever they are, with flow control; False once the connection has ended."""
-        if not self.open or self._wire.transport.is_closing():
+        if not self.open or self._wire.protocol.state is not State.OPEN or self._wire.transport.is_closing():
             return False
         if self._silent or self._exchange.muted:
             return True

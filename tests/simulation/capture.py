@@ -19,7 +19,7 @@ from k2core.feed.settings import FeedSettings
 from k2core.ingest.pipeline import IngestPipeline
 from k2core.telemetry.metrics import Metrics
 from tests.simulation.exchange import SYMBOLS
-from tests.simulation.oracle import Wrong
+from tests.simulation.oracle import WrongError
 from tests.simulation.virtual import Inline, Killed, SkewedClock, VirtualLoop
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Capture:
         if self.killed:
             self.drop()
         elif self.task.done():
-            raise Wrong(f"capture ended by itself: {self.task.exception()!r}")
+            raise WrongError(f"capture ended by itself: {self.task.exception()!r}")
 
     def fault(self, name: str) -> None:
         """Asked before and after each append."""
@@ -95,7 +95,7 @@ class Capture:
             self.loop.turn(3)
             self.world.clock.advance(0.01)
         if not self.task.done():
-            raise Wrong("capture does not stop")
+            raise WrongError("capture does not stop")
         self._check(vars(self.task.result()), dict(self.connector.facts()))
         self.drop()
 
@@ -109,4 +109,4 @@ class Capture:
             "rejected": oracle.refused_frames - self.before, "unaccounted": 0, "unsaved": 0,
         }  # fmt: skip
         if told != wanted or frames != records + int(str(told["control"])) + int(str(told["rejected"])):
-            raise Wrong(f"accounts do not close: {told}, wanted {wanted}")
+            raise WrongError(f"accounts do not close: {told}, wanted {wanted}")

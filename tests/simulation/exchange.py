@@ -21,7 +21,12 @@ from k2core.feed.dialer import Dialer, Link, LinkEvents
 SYMBOLS = ("BTCUSDT", "XRPUSDT", "ETHUSDT")
 """The first two share a partition."""
 DAY_MS = 86_400_000
-MALFORMED = (b'{"stream":"btcusdt@trade","data":{"e":"trade","s"', b"\xff\xfe", b'{"stream":"x@depth","data":{}}', b"[]")
+MALFORMED = (
+    b'{"stream":"btcusdt@trade","data":{"e":"trade","s"',
+    b"\xff\xfe",
+    b'{"stream":"x@depth","data":{}}',
+    b"[]",
+)
 
 
 def price(number: int) -> str:

@@ -22,10 +22,10 @@ def hunt(worlds: str, first: int, count: int) -> dict[str, Any]:
     """Live worlds up to the first that breaks; what happened in them."""
     import k2core
     from k2core.errors import K2Error
-    from tests.simulation.oracle import Wrong
+    from tests.simulation.oracle import WrongError
 
     if worlds == "flow":
-        from tests.simulation.world import live
+        from tests.simulation.ending import live
     else:
         from tests.simulation.lakes import live
     told: Counter[str] = Counter()
@@ -33,12 +33,14 @@ def hunt(worlds: str, first: int, count: int) -> dict[str, Any]:
     for seed in range(first, first + count):
         try:
             found["trace"] = live(seed, told)
-        except (Wrong, K2Error, OSError) as error:
+        except (WrongError, K2Error, OSError) as error:
             return found | {"seed": seed, "seen": f"{type(error).__name__}: {error}"[:500]}
     return found
 
 
-def start(worlds: str, first: int, count: int, path: Sequence[pathlib.Path] = (ROOT,), **env: str) -> subprocess.Popen[str]:
+def start(
+    worlds: str, first: int, count: int, path: Sequence[pathlib.Path] = (ROOT,), **env: str
+) -> subprocess.Popen[str]:
     """Start a hunt beside."""
     command = [sys.executable, "-m", "tests.simulation.hunt", worlds, str(first), str(count)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path)), **env}
@@ -47,18 +49,22 @@ def start(worlds: str, first: int, count: int, path: Sequence[pathlib.Path] = (R
     )
 
 
-def result(process: subprocess.Popen[str], within_s: float) -> dict[str, Any]:
-    """What a hunt found.
+def results(processes: Sequence[subprocess.Popen[str]], within_s: float) -> list[dict[str, Any]]:
+    """What hunts found.
 
     Raises:
-        AssertionError: It broke down.
+        AssertionError: One broke down, or took too long.
     """
+    found = []
     try:
-        out, said = process.communicate(timeout=within_s)
+        for process in processes:
+            out, said = process.communicate(timeout=within_s)
+            assert process.returncode == 0, f"the hunt broke down: {said[-3000:]}"
+            found.append(json.loads(out.splitlines()[-1]))
     finally:
-        process.kill()
-    assert process.returncode == 0, f"the hunt broke down: {said[-3000:]}"
-    found: dict[str, Any] = json.loads(out.splitlines()[-1])
+        for process in processes:
+            with process:  # closes its pipes
+                process.kill()
     return found
 
 

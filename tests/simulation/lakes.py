@@ -36,7 +36,7 @@ from tests.simulation.capture import LOGGER
 from tests.simulation.disk import Disk, PowerCut
 from tests.simulation.exchange import SYMBOLS, Exchange
 from tests.simulation.log import SimLog
-from tests.simulation.oracle import Oracle, Wrong
+from tests.simulation.oracle import Oracle, WrongError
 from tests.simulation.virtual import Inline
 from tests.simulation.world import CODECS
 
@@ -61,9 +61,7 @@ class FileWorld:
         self.oracle = Oracle(self.data_type, self.topic, self.exchange)
         self.log = SimLog(self.clock, self.oracle.appended, 3600)
         for topic in (self.topic, Topic("crypto", DEAD_LETTERS.name, "binance").name):
-            self.log.ensure_topics(
-                [TopicSpec(name=topic, partitions=PARTITIONS, subject=f"{topic}-value", schemas=())]
-            )
+            self.log.ensure_topics([TopicSpec(name=topic, partitions=PARTITIONS, subject=f"{topic}-value", schemas=())])
         self.producer = self.log.producer()
         self.digest = Digest(BinanceNormalizer(), FACTS, {self.data_type.name: self.data_type}, CODECS, 65_536, LOGGER)
         self.kept: dict[Any, int] = {}
@@ -124,7 +122,7 @@ class FileWorld:
         assert self.writer is not None
         head = self.writer.parts.table.head()
         if behind := {p: o for p, o in self.kept.items() if head.offsets.get(p, 0) < o}:
-            raise Wrong(f"commits were lost: {behind}, the table says {dict(head.offsets)}")
+            raise WrongError(f"commits were lost: {behind}, the table says {dict(head.offsets)}")
         catalog = SqlCatalog("k2", uri=f"sqlite:///{self.folder}/catalog.db")
         try:
             rows = catalog.load_table(self.data_type.table or "").scan().to_arrow().to_pylist()
@@ -139,7 +137,7 @@ class FileWorld:
         self.disk.left = -1
         self.write()
         if {p: o for p, o in self.kept.items() if o} != self.log.ends([self.topic]):
-            raise Wrong("not everything was stored")
+            raise WrongError("not everything was stored")
         self._close()
         self.check()
 
@@ -176,7 +174,7 @@ def live(seed: int, told: Counter[str], steps: int = 30) -> str:
     """Live one world of files.
 
     Raises:
-        Wrong: Something is wrong.
+        WrongError: Something is wrong.
     """
     with tempfile.TemporaryDirectory() as folder:
         world = FileWorld(seed, told, Path(folder))

@@ -6,7 +6,7 @@ copy of each identity. `define` says that; table, answers, pages and `as_of` are
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,11 +19,11 @@ from k2core.records.builtin import DEAD_LETTERS
 from k2core.records.data_type import DataType
 from tests.simulation.exchange import DAY_MS, Exchange, price, side
 
-EPOCH = datetime.date(1970, 1, 1)
+EPOCH = dt.date(1970, 1, 1)
 Key = tuple[int, str, int, int]
 
 
-class Wrong(AssertionError):
+class WrongError(AssertionError):
     """The world shows that something is wrong."""
 
 
@@ -79,12 +79,12 @@ class Oracle:
         place, number, ms = (block.topic, block.partition), int(record[self._id]), record["exchange_timestamp_ms"]
         identity = record["symbol"], number
         if identity not in self.exchange.issued:
-            raise Wrong(f"{identity} is in the log and was never issued")
+            raise WrongError(f"{identity} is in the log and was never issued")
         good = 0 < ms <= block.timestamp_us // 1000 + DAY_MS
         entry = Entry(place, offset, *identity, ms, block.timestamp_us, good)
         there = self.entries.setdefault(place, [])
         if there and (offset != there[-1].offset + 1 or entry.at_us < there[-1].at_us):
-            raise Wrong(f"{place}: offset or append time out of order at {offset}")
+            raise WrongError(f"{place}: offset or append time out of order at {offset}")
         there.append(entry)
         self.logged.add(identity)
         if good and (place, *identity) not in self._seen:
@@ -107,14 +107,18 @@ class Oracle:
         stored = sorted((r["exchange_timestamp_ms"], r["topic"], r["log_partition"], r["log_offset"]) for r in rows)
         wanted = self.define(offsets)
         if stored != wanted:
-            raise Wrong(f"table: {difference(stored, wanted)}")
+            raise WrongError(f"table: {difference(stored, wanted)}")
         identities = {(r["symbol"], r[self._id]) for r in rows}
         if len(identities) != len(rows):
-            raise Wrong("table: an identity is stored twice")
+            raise WrongError("table: an identity is stored twice")
         for place, entries in self.entries.items():
             for e in entries:
-                if not e.good and e.offset < offsets.get(place, 0) and f"{place[0]}/{place[1]}/{e.offset}" not in self.buried:
-                    raise Wrong(f"{place} offset {e.offset} was refused without a dead letter")
+                if (
+                    not e.good
+                    and e.offset < offsets.get(place, 0)
+                    and f"{place[0]}/{place[1]}/{e.offset}" not in self.buried
+                ):
+                    raise WrongError(f"{place} offset {e.offset} was refused without a dead letter")
 
     def check_fields(self, rows: tuple[dict[str, Any], ...]) -> None:
         """Every stored row is what the exchange issued."""
@@ -130,12 +134,12 @@ class Oracle:
             found = {name: row[name] for name in wanted}
             found["exchange_date"] = (found["exchange_date"] - EPOCH).days
             if found != wanted:
-                raise Wrong(f"row {row['symbol']} {number}: stored {found}, issued {wanted}")
+                raise WrongError(f"row {row['symbol']} {number}: stored {found}, issued {wanted}")
 
     def check_answer(self, got: list[Key], wanted: list[Key], what: str) -> None:
         """Exactly these rows, in this order."""
         if got != wanted:
-            raise Wrong(f"{what}: {difference(got, wanted)}")
+            raise WrongError(f"{what}: {difference(got, wanted)}")
 
 
 def difference(got: list[Key], wanted: list[Key]) -> str:

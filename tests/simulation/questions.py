@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from k2core.errors import QueryError
 from k2core.query.answer import Answer, RowsRequest
 from tests.simulation.exchange import SYMBOLS
-from tests.simulation.oracle import Key, Wrong
+from tests.simulation.oracle import Key, WrongError
 
 if TYPE_CHECKING:
     from tests.simulation.actors import Server
@@ -93,6 +94,24 @@ class Questions:
             world.oracle.check_answer(keys(answer), wanted, f"as_of {past} asked again")
         self.settled.append((past, keys(answer)))
 
+    def count(self) -> None:
+        """Symbols and bars count the same rows as an answer has."""
+        server, name = self._server(), self.world.data_type.name
+        answer = self._asked(server, lambda: server.service.symbols(name, RowsRequest()))
+        if answer is not None:
+            self._complete(answer)
+            told = {row["symbol"]: row["rows"] for row in answer.rows.to_pylist()}
+            rows = {s: len(self.world.oracle.define(answer.pin, symbols=(s,))) for s in SYMBOLS}
+            if told != {s: n for s, n in rows.items() if n}:
+                raise WrongError(f"symbols: {told}, wanted {rows}")
+        if name == "trades":
+            answer = self._asked(server, lambda: server.service.ohlcv(RowsRequest(), 3_600_000))
+            if answer is not None:
+                self._complete(answer)
+                bars, wanted = sum(answer.rows.column("trades").to_pylist()), len(self.world.oracle.define(answer.pin))
+                if bars != wanted:
+                    raise WrongError(f"bars of {bars} trades, wanted {wanted}")
+
     def finish(self) -> None:
         """Every server, old ones too, comes to the same answer; every cursor ends; every settled time stands."""
         world = self.world
@@ -105,13 +124,13 @@ class Questions:
                     break
             answer = self._ask(server, limit=MOST)
             if answer is None or dict(answer.pin) != ends:
-                raise Wrong(f"a server does not catch up: {answer and answer.pin} of {ends}")
+                raise WrongError(f"a server does not catch up: {answer and answer.pin} of {ends}")
             self._check(answer, world.oracle.define(ends), "last answer")
         self._finish_readings()
         for past, wanted in self.settled[-3:]:
             answer = self._ask(world.servers[1], as_of_us=past, limit=MOST)
             if answer is None:
-                raise Wrong("as_of is refused in the end")
+                raise WrongError("as_of is refused in the end")
             world.oracle.check_answer(keys(answer), wanted, f"as_of {past} in the end")
 
     def _finish_readings(self) -> None:
@@ -119,31 +138,35 @@ class Questions:
             reading = self.readings[0]
             answer = self._ask(self.world.servers[len(reading.got) % 2], limit=50, cursor=reading.cursor)
             if answer is None:
-                raise Wrong("a cursor is refused in the end")
+                raise WrongError("a cursor is refused in the end")
             self._turn(reading, answer)
 
     def _server(self) -> Server:
         return self.dice.choice(self.world.servers)
 
     def _ask(self, server: Server, **words: Any) -> Answer | None:
-        world = self.world
+        name = self.world.data_type.name
+        return self._asked(server, lambda: server.service.rows(name, RowsRequest(**words)))
+
+    def _asked(self, server: Server, ask: Callable[[], Answer]) -> Answer | None:
+        """An answer, or None where it was rightly refused."""
         if server.busy or server.asked:
             return None
         server.asked = True
         try:
-            answer = server.service.rows(world.data_type.name, RowsRequest(**words))
+            answer = ask()
         except QueryError as error:
             self.told[f"refused: {error.kind}"] += 1
             if error.kind not in REFUSALS:
-                raise Wrong(f"refused: {error.kind}: {error}") from error
+                raise WrongError(f"refused: {error.kind}: {error}") from error
             return None
         finally:
             server.asked = False
         self.told["answers"] += 1
         self.told["holes read"] += "hole_records" in answer.explain
-        self.told["cold"] += answer.explain["cold_rows"] > 0
+        self.told["cold"] += answer.explain.get("cold_rows", 0) > 0
         self.told["hot"] += answer.explain["tail_rows"] > 0
-        world.note(f"answer {answer.rows.num_rows} {answer.snapshot_id}")
+        self.world.note(f"answer {answer.rows.num_rows} {answer.snapshot_id} {sorted(answer.pin.items())}")
         return answer
 
     def _check(self, answer: Answer, wanted: list[Key], what: str, down: bool = True) -> None:
@@ -152,7 +175,7 @@ class Questions:
 
     def _complete(self, answer: Answer) -> None:
         if not answer.complete:
-            raise Wrong(f"the answer misses {list(answer.missing)[:2]}, which the log has")
+            raise WrongError(f"the answer misses {list(answer.missing)[:2]}, which the log has")
 
 
 def keys(answer: Answer) -> list[Key]:

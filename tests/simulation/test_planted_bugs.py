@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 
-from tests.simulation.hunt import result, start
+from tests.simulation.hunt import results, start
 from tests.simulation.planted import BUGS, Bug, planted, shadow
 
 FLOW_WORLDS, FILE_WORLDS, LIMIT_S = 500, 24, 600
@@ -31,7 +31,8 @@ def test_a_bug_fits_the_shipped_files(bug: Bug) -> None:
 @pytest.mark.parametrize("bug", BUGS, ids=name)
 def test_a_planted_bug_is_found(bug: Bug, tmp_path: pathlib.Path) -> None:
     path = shadow(bug, tmp_path)
-    found = result(start(bug.worlds, 0, FLOW_WORLDS if bug.worlds == "flow" else FILE_WORLDS, path), LIMIT_S)
+    count = FLOW_WORLDS if bug.worlds == "flow" else FILE_WORLDS
+    (found,) = results([start(bug.worlds, 0, count, path)], LIMIT_S)
     assert found["loaded"].startswith(str(tmp_path)), "the shadow was not what ran"
     assert found["seed"] is not None, f"{bug.name!r} was not found"
     print(f"{bug.name}: seed {found['seed']}: {found['seen']}")
@@ -39,6 +40,6 @@ def test_a_planted_bug_is_found(bug: Bug, tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("worlds", ["flow", "files"])
 def test_a_shadow_without_a_bug_holds(worlds: str, tmp_path: pathlib.Path) -> None:
-    found = result(start(worlds, 0, 3, shadow(None, tmp_path)), LIMIT_S)
+    (found,) = results([start(worlds, 0, 3, shadow(None, tmp_path))], LIMIT_S)
     assert found["loaded"].startswith(str(tmp_path))
     assert found["seed"] is None, found["seen"]

@@ -11,9 +11,9 @@ from collections import Counter
 
 import pytest
 
-from tests.simulation.hunt import result, start
+from tests.simulation.ending import live
+from tests.simulation.hunt import results, start
 from tests.simulation.lakes import live as live_on_disk
-from tests.simulation.world import live
 
 LONG = os.environ.get("K2_LONG") == "1"
 WORLDS, FILE_WORLDS = (20_000, 400) if LONG else (500, 24)
@@ -49,8 +49,7 @@ FLOW = {
 def test_every_world_holds() -> None:
     told: Counter[str] = Counter()
     half = WORLDS // 2
-    for process in [start("flow", first, half) for first in (0, half)]:
-        found = result(process, LIMIT_S)
+    for found in results([start("flow", first, half) for first in (0, half)], LIMIT_S):
         assert found["seed"] is None, f"{found['seen']}; {AGAIN.format(found['seed'], 'one_world')}"
         told.update(found["told"])
     for kind, names in FAULTS.items():
@@ -70,7 +69,7 @@ def test_one_world() -> None:
 def test_the_same_seed_gives_the_same_trace(seed: int) -> None:
     first, told = live(seed, Counter()), Counter[str]()
     assert first == live(seed, told) != live(seed + 1, Counter())
-    elsewhere = result(start("flow", seed, 1, PYTHONHASHSEED="12345"), LIMIT_S)
+    (elsewhere,) = results([start("flow", seed, 1, PYTHONHASHSEED="12345")], LIMIT_S)
     assert elsewhere["trace"] == first, "another process comes to another trace"
     assert elsewhere["told"] == told
 
@@ -79,8 +78,7 @@ def test_the_same_seed_gives_the_same_trace(seed: int) -> None:
 def test_every_world_of_files_holds() -> None:
     told: Counter[str] = Counter()
     half = FILE_WORLDS // 2
-    for process in [start("files", first, half) for first in (0, half)]:
-        found = result(process, LIMIT_S)
+    for found in results([start("files", first, half) for first in (0, half)], LIMIT_S):
         assert found["seed"] is None, f"{found['seen']}; {AGAIN.format(found['seed'], 'one_file_world')}"
         told.update(found["told"])
     for name in ("power cuts", "files lost", "commits", "maintained", "rows read back"):

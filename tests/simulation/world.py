@@ -12,7 +12,6 @@ import logging
 import random
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 from k2_plugin_binance import FACTS
 
@@ -29,7 +28,7 @@ from tests.simulation.actors import Server, Writer
 from tests.simulation.capture import Capture
 from tests.simulation.exchange import SYMBOLS, Exchange
 from tests.simulation.log import SimLog
-from tests.simulation.oracle import Oracle, Wrong
+from tests.simulation.oracle import Oracle, WrongError
 from tests.simulation.questions import Questions
 from tests.simulation.table import Lake
 
@@ -56,7 +55,7 @@ KINDS = (
     Kind(QUOTES, ChannelFacts(ids="opaque", event_time="received"), 1),
 )
 ACTIONS = {
-    "emit": 22, "capture": 20, "pass_time": 9, "write": 26, "follow": 14, "ask": 5, "page": 5, "as_of": 4,
+    "emit": 22, "capture": 20, "pass_time": 9, "write": 26, "follow": 14, "ask": 5, "page": 5, "as_of": 4, "count": 1,
     "cut": 1, "take_over": 1, "lose_one": 0.5, "kill_capture": 0.4, "skew": 1, "compact": 1, "roll_back": 1,
     "expire": 1, "retain": 2, "restart_server": 1, "arrive": 1,
 }  # fmt: skip
@@ -88,9 +87,7 @@ class World:
         self.oracle = Oracle(self.data_type, self.topic, self.exchange)
         self.log = SimLog(self.clock, self.oracle.appended, self.dice.choice((5, 60)))
         for topic in (self.topic, Topic("crypto", DEAD_LETTERS.name, "binance").name):
-            self.log.ensure_topics(
-                [TopicSpec(name=topic, partitions=PARTITIONS, subject=f"{topic}-value", schemas=())]
-            )
+            self.log.ensure_topics([TopicSpec(name=topic, partitions=PARTITIONS, subject=f"{topic}-value", schemas=())])
         self.codecs = CODECS
         self.admission = Admission(self.data_type, {"binance": self.facts})
         self.lake = Lake(self.data_type, self.facts.ids, self.facts.event_time)
@@ -183,9 +180,9 @@ class World:
         newest = not any(w.number > writer.number and w.lane.pipeline.started for w in self.writers)
         owned = any(token.startswith(f"writer {writer.number}/") for token in self.lake.tokens.values())
         if isinstance(error, OffsetGoneError) and owned and newest:
-            raise Wrong(f"retention removed what the writer needs: {error}")
+            raise WrongError(f"retention removed what the writer needs: {error}")
         if not isinstance(error, FencedError | OffsetGoneError):
-            raise error or Wrong("a writer ended without a reason")
+            raise error or WrongError("a writer ended without a reason")
         return False
 
     def follow(self) -> None:
@@ -201,6 +198,9 @@ class World:
 
     def as_of(self) -> None:
         self.questions.as_of()
+
+    def count(self) -> None:
+        self.questions.count()
 
     def cut(self) -> None:
         self.told["cut"] += self.exchange.cut()
@@ -254,66 +254,3 @@ class World:
     def arrive(self) -> None:
         if self.lake.on_the_way:
             self.told["landed long after"] += self.lake.arrive()
-
-    # ---- the end
-
-    def finish(self) -> None:
-        """All goes well from here on: what was read must be stored, what is stored must be answered."""
-        self.calm, self.odds = True, dict.fromkeys(self.odds, 0.0)
-        for capture in list(self.captures):
-            capture.finish()
-        self.start_writer()
-        writer, there = self.writers[-1], self._stored()
-        for _ in range(200):
-            if self.lake.newest().offsets == self.log.ends([self.topic]):
-                break
-            self.clock.advance(1)
-            if not writer.move():
-                raise Wrong("the last writer ended")
-        newest = self.lake.newest()
-        if newest.offsets != self.log.ends([self.topic]):
-            raise Wrong(f"not everything was stored: {newest.offsets} of {self.log.ends([self.topic])}")
-        self.oracle.check_table(newest.extra or (), newest.offsets)
-        self.oracle.check_fields(newest.extra or ())
-        self._check_holes(writer, there)
-        self.questions.finish()
-        self.told["rows"] += len(newest.extra or ())
-        self.told["records"] += sum(len(e) for e in self.oracle.entries.values())
-        self.note(f"end {len(newest.extra or ())}")
-
-    def _stored(self) -> dict[str, set[int]]:
-        """Ids in the table, by symbol."""
-        found: dict[str, set[int]] = {}
-        for row in self.lake.newest().extra or ():
-            found.setdefault(row["symbol"], set()).add(int(row[self.data_type.id_column or ""]))
-        return found
-
-    def _check_holes(self, writer: Writer, there: dict[str, set[int]]) -> None:
-        """No id that is named as missing is stored; where the window held all of a symbol, each absent one is named."""
-        stored = self._stored()
-        named = {(h.symbol, i) for h in writer.lane.pipeline.holes() for i in range(h.first, h.last + 1)}
-        if wrong := sorted((s, i) for s, i in named if i in stored.get(s, ())):
-            raise Wrong(f"named as missing and stored: {wrong[:3]}")
-        if self.facts.ids == "contiguous" and self.clock.monotonic() < self.window_s:
-            absent = {(s, i) for s, ids in there.items() for i in range(min(ids), max(stored[s])) if i not in stored[s]}
-            if unnamed := sorted(absent - named):
-                raise Wrong(f"missing and not named: {unnamed[:3]}")
-            self.told["holes all named"] += 1
-        self.told["holes"] += len(named)
-
-
-def live(seed: int, told: Counter[str], steps: int = 150) -> str:
-    """Live one world; its trace.
-
-    Raises:
-        Wrong: Something is wrong.
-    """
-    world = World(seed, told)
-    try:
-        for _ in range(steps):
-            world.tick()
-        world.finish()
-    finally:
-        for capture in list(world.captures):
-            capture.drop()
-    return world.trace

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import signal
 import struct
 import subprocess
 import sys
@@ -111,7 +112,9 @@ def heard(process: subprocess.Popen[str], lines: int) -> list[str]:
 def killed(process: subprocess.Popen[str]) -> list[str]:
     """`kill -9`, and the whole lines that were still in its pipe."""
     process.kill()
-    return [line for line in process.communicate()[0].splitlines(keepends=True) if line.endswith("\n")]
+    out, errors = process.communicate()
+    assert process.returncode == -signal.SIGKILL, f"it ended by itself: {errors}"
+    return [line for line in out.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def acknowledged(lines: list[str], start: int) -> set[int]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import pathlib
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+from k2core.broker.sealed import read_pulse, write_pulse
 from k2core.broker.settings import EmbeddedSettings
 from k2core.builtin import k2_brokers
 from k2core.clock import SystemClock
@@ -142,6 +145,19 @@ def test_a_time_is_closed_for_good_also_on_a_quiet_log(tmp_path: pathlib.Path) -
         assert log.closed_until([TOPIC]) == closed + 1, "the next append comes later"
     with a_log(tmp_path, clock) as log:
         assert log.closed_until([TOPIC]) == closed + 1
+
+
+def test_closing_a_time_never_takes_back_what_another_closed_meanwhile(tmp_path: pathlib.Path) -> None:
+    clock = ManualClock()
+    with a_topic(tmp_path, clock) as log, a_topic(tmp_path, clock) as other, ThreadPoolExecutor() as pool:
+        later = clock.now_us() + 50_000_000
+        with other._file.writing(other._writes):
+            waiting = pool.submit(log.closed_until, [TOPIC])
+            time.sleep(0.05)  # it has looked at the clock, and waits for the lock
+            write_pulse(other._writes, read_pulse(other._writes).after(later))
+        assert waiting.result(10) == later
+        log.producer().produce([batch([0])])
+        assert read_all(log)[0].timestamp_us == later + 1
 
 
 def test_refusals_name_what_to_do(tmp_path: pathlib.Path) -> None:

@@ -103,7 +103,7 @@ def test_a_process_stopped_anywhere_never_blocks_reading(tmp_path: pathlib.Path)
 
 def test_writers_in_a_loop_starve_nobody_and_a_closed_time_stays_closed(tmp_path: pathlib.Path) -> None:
     stop = threading.Event()
-    with a_topic(tmp_path) as log, ThreadPoolExecutor() as pool:
+    with a_topic(tmp_path, closed_step_us=0, closed_margin_us=0) as log, ThreadPoolExecutor() as pool:
 
         def append(start: int) -> int:
             producer = log.producer()

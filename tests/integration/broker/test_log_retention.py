@@ -145,3 +145,16 @@ def test_old_and_released_records_do_go(tmp_path: pathlib.Path) -> None:
         consumer = log.consumer([TOPIC])
         consumer.seek(log.starts([TOPIC]))
         assert sorted(numbers_of(drain(consumer))) == list(range(80, 120))
+
+
+def test_a_consumer_that_releases_all_the_time_lets_records_go(tmp_path: pathlib.Path) -> None:
+    clock = ManualClock()
+    with a_topic(tmp_path, clock, retention_hours=0.5, slack_hours=1) as log:
+        producer = log.producer()
+        log.register("lake", [TOPIC])
+        for minute in range(240):
+            producer.produce([batch(range(minute * 4, minute * 4 + 4))])
+            log.release("lake", log.ends([TOPIC]))
+            clock.advance(60)
+        start = log.starts([TOPIC])[TOPIC, 0]
+        assert 160 <= start <= 180, "released an hour ago, and up to an eighth of the slack"

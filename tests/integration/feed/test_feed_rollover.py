@@ -89,3 +89,13 @@ async def test_in_a_quiet_market_an_open_connection_must_do() -> None:
         await server.announce_shutdown(0)
         await server.wait_until(lambda: [c.number for c in server.connections] == [1])
         assert server.counts["connects"] == 2
+
+
+async def test_what_was_on_its_way_when_we_close_still_counts() -> None:
+    async with FakeExchange(ToyDialect()) as server, reading(ToyFeed(server.url)) as taken:
+        await server.wait_subscribed({AAA})
+        sending = asyncio.create_task(server.send(AAA, trades(0, 100_000)))
+        await taken.until(1)
+        await taken.connector.close()
+        await sending
+    assert ids(taken.frames) == list(range(server.connection(0).frames))

@@ -39,6 +39,16 @@ async def test_frames_become_records_in_order() -> None:
     assert world.metrics.value("k2_ingest_records_total", data_type="trades") == 3000
 
 
+async def test_frames_pile_up_for_the_linger_so_that_wake_ups_are_few() -> None:
+    tape = Tape()
+    async with running(World(tape, settings=IngestSettings(linger_ms=200))) as world:
+        for i in range(20):
+            tape.put(batch(trades(i, 1), i))
+            await asyncio.sleep(0.002)
+        await world.until(lambda: len(world.stored(TRADES)) == 20)
+        assert world.producer.calls <= 2
+
+
 async def test_what_cannot_be_read_becomes_a_dead_letter_beside_its_neighbours() -> None:
     frames = [*trades(0, 2), b"{broken", *trades(2, 2), b'{"note":1}', b'{"s":"AAA","id":"x","p":1,"ts":2}']
     async with running(World(Tape([batch(frames, first=10)]))) as world:

@@ -134,6 +134,30 @@ def test_ten_days_of_rolling_over_lose_nothing() -> None:
     assert world.connector.facts()["reconnects"] == 0
 
 
+def test_replacements_that_die_are_made_again_while_the_old_connection_runs() -> None:
+    exchange = MemoryExchange()
+
+    def die_unfed(peer: Peer) -> None:
+        exchange.acks = peer.number not in (1, 2, 3)
+        if not exchange.acks:
+            asyncio.get_running_loop().call_later(0.2, peer.cut)
+
+    exchange.on_welcome = die_unfed
+
+    async def script(world: Driven) -> None:
+        await asyncio.sleep(1)
+        exchange.peers[0].send(b'{"bye":1}')
+        for at in range(30):
+            await asyncio.sleep(1)
+            exchange.live[0].send(trade(at))
+
+    world = virtually(lambda: driven(ToyFeed(URL), exchange, script))
+    assert [i for b in world.batches for i in ids(b.frames)] == list(range(30))
+    assert len(exchange.peers) == 5
+    assert exchange.peers[0].ended_at is not None
+    assert exchange.peers[0].ended_at > exchange.peers[4].at
+
+
 def test_silence_of_any_kind_and_silence_of_data_have_timers_of_their_own() -> None:
     for limits, pings, ended in (
         (ConnectionLimits(frame_timeout=60), False, 60),
