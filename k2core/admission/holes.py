@@ -16,6 +16,9 @@ from k2core.interfaces.identities import IdentityBatch, Stream
 
 Longs = npt.NDArray[np.int64]
 
+FEW = 32
+"""Ids up to which plain Python is faster than numpy."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Hole:
@@ -62,6 +65,8 @@ class HoleLedger:
         for batch in batches:
             if batch.kind != "contiguous" or batch.ids.dtype.kind != "i" or not len(batch):
                 continue
+            if len(batch) <= FEW and self._all_next(batch):
+                continue
             numbers: Longs = batch.ids.astype(np.int64, copy=False)
             for k, stream in enumerate(batch.streams):
                 ids = numbers if len(batch.streams) == 1 else numbers[batch.stream == k]
@@ -69,6 +74,22 @@ class HoleLedger:
                     found.setdefault(stream, []).append(ids)
         for stream, parts in found.items():
             self._note(stream, parts[0] if len(parts) == 1 else np.concatenate(parts))
+
+    def _all_next(self, batch: IdentityBatch) -> bool:
+        """Note a few ids that each follow the last one of their stream; False, and nothing noted, where one does not."""
+        high: dict[int, int] = {}
+        for code, number in zip(batch.stream.tolist(), batch.ids.tolist(), strict=True):
+            if code not in high:
+                seen = self._streams.get(batch.streams[code])
+                if seen is None:
+                    return False
+                high[code] = seen.high
+            if number != high[code] + 1:
+                return False
+            high[code] = number
+        for code, number in high.items():
+            self._streams[batch.streams[code]].high = number
+        return True
 
     def _note(self, stream: Stream, ids: Longs) -> None:
         seen = self._streams.get(stream)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
 
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
+from k2core.api.server import is_loopback
 from k2core.errors import QueryError
 
 
@@ -32,16 +32,6 @@ def require_key_or_loopback(connection: ASGIConnection[Any, Any, Any, Any], rout
     client = connection.client
     if client is None or not is_loopback(client.host):
         require_key(connection, route)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is the machine's own."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _key_of(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:

@@ -51,8 +51,23 @@ def format_of(named: str | None, accept: str) -> str:
 def records(rows: pa.Table) -> list[dict[str, Any]]:
     """Rows as dictionaries."""
     names = rows.column_names
-    columns = [rows.column(name).to_pylist() for name in names]
+    columns = [_values(rows.column(name)) for name in names]
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """As `to_pylist`, which makes an object of Arrow's of every value first: many times as fast for numbers and words."""
+    kind = column.type
+    if pa.types.is_dictionary(kind) and not column.null_count:
+        return [value for chunk in column.chunks for value in _words(chunk)]
+    if (pa.types.is_integer(kind) or pa.types.is_float64(kind)) and not column.null_count:
+        return list(column.to_numpy().tolist())
+    return column.to_pylist()
+
+
+def _words(chunk: pa.DictionaryArray) -> list[Any]:
+    distinct = chunk.dictionary.to_pylist()
+    return [distinct[code] for code in chunk.indices.to_numpy().tolist()]
 
 
 def facts(answer: Answer) -> dict[str, Any]:

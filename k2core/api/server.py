@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from k2core.api.auth import is_loopback
 from k2core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -94,3 +94,13 @@ def _refused(host: str, port: int, error: OSError) -> ConfigError:
     if error.errno == errno.EACCES:
         return ConfigError(f"port {port} may not be used by this user: set [api] port to one above 1023")
     return ConfigError(f"[api] host {host!r}, port {port} cannot be listened on: {error.strerror or error}")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is the machine's own."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

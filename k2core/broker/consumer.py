@@ -83,10 +83,14 @@ class _Lane:
             if row is None or row[0] != row_id(topic.number, number):
                 raise LogCorruptError(f"log: segment {number} of topic {topic.name} is missing; {WHAT_TO_DO}")
             head = read_head(row[1], topic.number, number, topic.name)
-            for block in blocks(head, check_body(head, row[2], row[3], topic.name), row[3], topic.name, self.at):
+            sizes = check_body(head, row[2], row[3], topic.name)
+            for block in blocks(head, sizes, row[3], topic.name, self.at):
                 found.append(block)
                 added += len(block)
-            self.number = number = number + 1
+                if added >= max_records:
+                    break  # the rest of this segment comes with the next poll
+            else:
+                self.number = number = number + 1
         return added
 
 

@@ -19,9 +19,11 @@ gone (`LogCorruptError`); a disk that fails to sync (`LogWriteError`: the proces
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import sqlite3
 import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Self, TypeVar
@@ -76,7 +78,7 @@ class EmbeddedBroker(Broker):
         self._opening, self._reading, self._writing = threading.Lock(), threading.Lock(), threading.Lock()
         self._lock: int | None = None
         self._closed = False
-        self._users: list[Producer | Consumer] = []
+        self._users: weakref.WeakSet[Producer | Consumer] = weakref.WeakSet()
 
     def __enter__(self) -> Self:
         self._open()
@@ -95,7 +97,7 @@ class EmbeddedBroker(Broker):
                     self._check()
                     self._writes = self._file.writer()
             except BaseException:
-                leave(lock, self._file.path)
+                os.close(lock)
                 raise
             self._lock = lock
 
@@ -141,12 +143,12 @@ class EmbeddedBroker(Broker):
     def producer(self) -> Producer:
         """A new producer, on a connection of its own."""
         self._open()
-        self._users.append(made := EmbeddedProducer(self._file))
+        self._users.add(made := EmbeddedProducer(self._file))
         return made
 
     def consumer(self, topics: Sequence[str]) -> Consumer:
         """A new consumer of all partitions of `topics`, on a connection of its own, positioned at 0."""
-        self._users.append(made := EmbeddedConsumer(self._file, self._named(topics)))
+        self._users.add(made := EmbeddedConsumer(self._file, self._named(topics)))
         return made
 
     def _named(self, topics: Sequence[str]) -> list[StoredTopic]:
@@ -217,12 +219,12 @@ class EmbeddedBroker(Broker):
             self._closed = True
             if self._lock is None:
                 return
-            for user in self._users:
+            for user in list(self._users):
                 user.close()
             self._writes.close()
             self._reads.close()
             self._file.note.close()
-            leave(self._lock, self._file.path)
+            leave(self._lock, self._file.path, self._file.logger)
             self._lock = None
 
 

@@ -81,12 +81,16 @@ def hold(path: pathlib.Path, settings: EmbeddedSettings, logger: logging.Logger)
         raise
 
 
-def leave(lock: int, path: pathlib.Path) -> None:
+def leave(lock: int, path: pathlib.Path, logger: logging.Logger) -> None:
     """Give the lock back; who leaves last, after SQLite put all in the main file, notes that all was in order."""
-    noted = read_note(path)
-    if noted and _try(lock, fcntl.LOCK_EX) and not path.with_name(f"{path.name}-wal").exists():
-        reset_note(path, noted.serial, normal=noted.normal, clean=True)
-    os.close(lock)
+    try:
+        noted = read_note(path)
+        if noted and _try(lock, fcntl.LOCK_EX) and not path.with_name(f"{path.name}-wal").exists():
+            reset_note(path, noted.serial, normal=noted.normal, clean=True)
+    except OSError as error:  # the next start checks more than it would have to
+        logger.warning("the log's note cannot be written path=%s error=%s", path, error)
+    finally:
+        os.close(lock)
 
 
 def _try(lock: int, kind: int) -> bool:

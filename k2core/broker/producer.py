@@ -45,7 +45,7 @@ class EmbeddedProducer(Producer):
         self._file = file
         self._db = file.writer()
         self._topics: dict[str, StoredTopic] = {}
-        self._next_sweep_us = 0
+        self._next_sweep_s = 0.0
         self._appends = 0
         self._broken: LogWriteError | None = None
 
@@ -82,6 +82,10 @@ class EmbeddedProducer(Producer):
     def _append(self, parts: list[_Part]) -> Offsets:
         file, db = self._file, self._db
         need = sum(len(part.split.data) + part.split.sizes.nbytes + _ROW_BYTES for part in parts)
+        if need > file.settings.append_bytes:
+            raise BrokerError(
+                f"{need} bytes at once, more than append_bytes = {file.settings.append_bytes}: append less"
+            )
         near = self._make_room(need)
         with translated(file.path):
             file.note.reserve()
@@ -107,14 +111,14 @@ class EmbeddedProducer(Producer):
     def _make_room(self, need: int) -> bool:
         """Remove what may go when it is time to look, or at the limit: a transaction of its own. Is the limit near?"""
         file, db = self._file, self._db
-        now_us, limit = file.clock.now_us(), file.settings.retention_bytes
+        now_s, limit = file.clock.monotonic(), file.settings.retention_bytes
         with translated(file.path):
             used = used_bytes(db)
         over = used + need > limit
-        if over or now_us >= self._next_sweep_us:
+        if over or now_s >= self._next_sweep_s:
             with file.writing(db):
-                done = sweep(db, file.settings, now_us, need + limit // 128 if over else 0)
-            self._next_sweep_us = now_us + int(file.settings.sweep_s * 1e6) if done else now_us
+                done = sweep(db, file.settings, file.clock.now_us(), need + limit // 128 if over else 0)
+            self._next_sweep_s = now_s + file.settings.sweep_s if done else now_s
         return used + _NEAR * need > limit
 
     def _bound_wal(self) -> None:

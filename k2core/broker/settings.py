@@ -29,6 +29,9 @@ class EmbeddedSettings(Settings):
     slack_hours: float = Field(1, ge=0, description="Records are kept so long after every consumer released them.")
     sweep_s: float = Field(10, ge=0, description="Pause between two looks for records that are too old.")
     sweep_segments: int = Field(1000, ge=1, description="Appends of one topic that one look removes for age, at most.")
+    append_bytes: int = Field(
+        64 << 20, ge=1 << 16, le=1 << 29, description="Bytes that one append may have; readers hold as much in memory."
+    )
     wal_bytes: int = Field(
         64 << 20, ge=1 << 20, description="The write-ahead log is emptied by force when it grows beyond this."
     )

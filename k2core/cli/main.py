@@ -16,7 +16,7 @@ import click
 
 from k2core import __version__
 from k2core.cli.lazy import LazyGroup, common_options
-from k2core.errors import ConfigError, FencedError, K2Error, LogVersionError, PluginError
+from k2core.errors import ConfigError, FencedError, K2Error, LogVersionError, PluginError, QueryError
 
 COMMANDS = {
     "config": ("k2core.cli.config_commands:config", "Show the settings that hold, or check them."),
@@ -83,7 +83,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def exit_code(error: BaseException) -> int:
-    """The exit code that an error stands for."""
+    """The exit code that an error stands for; a question that cannot be asked is usage."""
+    if isinstance(error, QueryError) and error.status < 500:
+        return 2
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
 
 

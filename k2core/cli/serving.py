@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 
 def tabled(assembly: Assembly) -> list[DataType]:
-    """Data types that have a table."""
-    return [data_type for data_type in assembly.data_types().values() if data_type.table]
+    """Data types that have a table; trades, which most questions are about, come first and are the default."""
+    found = [data_type for data_type in assembly.data_types().values() if data_type.table]
+    return sorted(found, key=lambda data_type: (data_type.name != "trades", data_type.name))
 
 
 def one_type(assembly: Assembly, name: str) -> DataType:

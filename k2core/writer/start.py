@@ -30,23 +30,31 @@ def check_same(infos: Mapping[str, TopicInfo], stored: Mapping[str, str], table:
         if stored.get(name, info.id) != info.id:
             raise TopicChangedError(
                 f"topic {name} is another one than the one that fed table {table} "
-                f"(id {info.id}, the table says {stored[name]}): bring the old log back, or start a new table"
+                f"(id {info.id}, the table says {stored[name]}): bring the old log back, or give the sink a new warehouse"
             )
 
 
 def check_held(broker: Broker, offsets: Offsets, owned: frozenset[Partition], table: str) -> None:
-    """The log still holds what the table wants next.
+    """The log still holds what the table wants next, and reaches up to it.
 
     Raises:
         OffsetGoneError: Retention removed records that no commit carried.
+        TopicChangedError: The log ends before what the table holds: an older copy of it was put back. Its next records
+            would get offsets that the table accounts for already, and would be passed over.
     """
-    starts = broker.starts(sorted({topic for topic, _ in owned}))
+    topics = sorted({topic for topic, _ in owned})
+    starts, ends = broker.starts(topics), broker.ends(topics)
     for place in sorted(owned):
-        start, wanted = starts.get(place, 0), offsets.get(place, 0)
+        start, wanted, end = starts.get(place, 0), offsets.get(place, 0), ends.get(place, 0)
+        if end < wanted:
+            raise TopicChangedError(
+                f"{place[0]}/{place[1]} ends at offset {end}, but table {table} holds it up to {wanted}: an older copy of "
+                "the log was put back. Bring the newer log back; or move it away and give the sink a new warehouse"
+            )
         if start > wanted:
             raise OffsetGoneError(
                 f"{place[0]}/{place[1]} starts at offset {start}, but table {table} wants {wanted} next: "
-                f"{start - wanted} records are gone from the log; bring it back, or start a new table"
+                f"{start - wanted} records are gone from the log; bring it back, or give the sink a new warehouse"
             )
 
 

@@ -37,7 +37,7 @@ class Shell:
         self._kill()
         self._bash.communicate()
 
-    def run(self, command: str, within_s: float = 120) -> tuple[int, str]:
+    def run(self, command: str, within_s: float = 240) -> tuple[int, str]:
         """Exit code and all that was printed, on stdout and stderr."""
         pipe, out = self._bash.stdin, self._bash.stdout
         assert pipe

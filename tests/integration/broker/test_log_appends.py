@@ -102,6 +102,13 @@ def test_seek_finds_every_place_and_cuts_within_a_block(tmp_path: pathlib.Path) 
                 consumer.poll(10, 0)
 
 
+def test_an_append_has_a_limit(tmp_path: pathlib.Path) -> None:
+    with a_topic(tmp_path, append_bytes=1 << 16) as log:
+        with pytest.raises(BrokerError, match="more than append_bytes = 65536: append less"):
+            log.producer().produce([batch(range(20), size=5000)])
+        assert read_all(log) == []
+
+
 def test_a_poll_takes_whole_blocks_and_turns_between_topics(tmp_path: pathlib.Path) -> None:
     with a_topic(tmp_path) as log:
         quotes = "market.crypto.quotes.x"
@@ -112,8 +119,11 @@ def test_a_poll_takes_whole_blocks_and_turns_between_topics(tmp_path: pathlib.Pa
         consumer = log.consumer([TOPIC, quotes])
         polls = [consumer.poll(1, 0) for _ in range(4)]
         assert [{block.topic for block in poll} for poll in polls] == [{TOPIC}, {quotes}, {TOPIC}, {quotes}]
-        assert all(len(numbers_of(poll)) == 20 for poll in polls)
-        assert sorted(numbers_of(drain(consumer, SEVERAL))) == sorted([*range(40, 80), *range(40, 80)])
+        assert all(len(poll) == 1 and len(numbers_of(poll)) == 5 for poll in polls)
+        assert [block.partition for poll in polls for block in poll] == [0, 0, 1, 1]
+        assert [len(numbers_of(poll)) for poll in (consumer.poll(6, 0), consumer.poll(11, 0))] == [10, 15]
+        assert len(numbers_of(drain(consumer, SEVERAL))) == 160 - 20 - 25
+        assert dict(consumer.positions()) == {(topic, p): 20 for topic in (TOPIC, quotes) for p in range(4)}
 
 
 def test_append_times_rise_also_when_the_clock_falls(tmp_path: pathlib.Path) -> None:

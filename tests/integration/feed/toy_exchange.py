@@ -46,6 +46,11 @@ def trades(first: int, n: int, symbol: str = "AAA") -> list[bytes]:
     return [trade(i, symbol) for i in range(first, first + n)]
 
 
+def padded(n: int) -> list[bytes]:
+    """Trades of 500 bytes: few frames fill what sockets buffer."""
+    return [f[:-1] + b',"pad":"' + b"x" * (500 - len(f) - 9) + b'"}' for f in trades(0, n)]
+
+
 def ids(frames: Sequence[bytes]) -> list[int]:
     return [json.loads(f)["id"] for f in frames]
 

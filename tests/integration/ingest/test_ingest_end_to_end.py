@@ -15,7 +15,7 @@ from k2core.config.settings import IngestSettings
 from k2core.errors import LogFullError
 from k2core.records.builtin import DEAD_LETTERS, TRADES
 from k2core.testing import FakeExchange
-from tests.integration.feed.toy_exchange import FAST, ToyDialect, ToyFeed, connect, trades
+from tests.integration.feed.toy_exchange import FAST, ToyDialect, ToyFeed, connect, padded, trades
 from tests.integration.ingest.ingest_world import LOGGER, World, running
 
 AAA, BBB = "AAA@trades", "BBB@trades"
@@ -59,16 +59,16 @@ async def test_everything_sent_is_in_the_log_whatever_breaks(log: EmbeddedBroker
 
 
 async def test_a_full_log_pushes_back_to_the_socket_and_capture_resumes(log: EmbeddedBroker) -> None:
-    n = 200_000
+    n = 50_000
     async with FakeExchange(ToyDialect(), ledger=False) as server:
         settings = FAST.model_copy(update={"queue_frames": 5000, "batch_frames": 2000})
         connector = connect(ToyFeed(server.url), settings)
         async with running(World(connector, log, drain_s=20)) as world:
             world.producer.for_ever = LogFullError("no space")
             await server.wait_subscribed({AAA})
-            sending = asyncio.create_task(server.send(AAA, trades(0, n)))
+            sending = asyncio.create_task(server.send(AAA, padded(n)))
             await world.until(lambda: connector.facts()["queue_pauses"] == 1 and world.producer.calls >= 3)
-            assert connector.facts()["queue_frames"] < 5000 + 262_144 / 50
+            assert connector.facts()["queue_frames"] < 5000 + 262_144 / 500
             assert not sending.done()
             world.producer.for_ever = None
             await world.until(lambda: world.pipeline.result.frames == n)

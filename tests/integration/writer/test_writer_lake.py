@@ -105,3 +105,21 @@ def test_a_restart_on_a_full_window_knows_every_id(tmp_path: pathlib.Path) -> No
         stored = lake.stored()
         assert set(stored.values()) == {1}
         assert len(stored) == 10 * 7999 + 2 + 4
+
+
+def test_an_older_copy_of_the_log_is_refused_and_nothing_is_passed_over(tmp_path: pathlib.Path) -> None:
+    with Lake(tmp_path) as lake:
+        lake.append("BTCUSDT", *range(10))
+    kept = {path.name: path.read_bytes() for path in tmp_path.glob("log.db*")}
+    with Lake(tmp_path) as lake:
+        lake.append("BTCUSDT", *range(10, 30))
+        assert lake.write_once().exit_code == 0
+    for path in tmp_path.glob("log.db*"):
+        path.unlink()
+    for name, content in kept.items():
+        (tmp_path / name).write_bytes(content)
+    with Lake(tmp_path) as lake:
+        lake.append("BTCUSDT", *range(30, 35))
+        result = lake.write_once()
+        assert result.exit_code == 1
+        assert "an older copy of the log was put back" in str(result.failed["trades"])
