@@ -15,7 +15,6 @@ from typing import Any, Self
 from benchmarks.watch import KEY
 from k2core.cli.demo_exchange import free_port, toml
 
-
 COMPILED = pathlib.Path(tempfile.gettempdir()) / "k2-bench-compiled"
 """Byte code, as an installer leaves it: without, every start would compile a million lines first."""
 

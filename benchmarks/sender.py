@@ -12,8 +12,9 @@ import json
 import sys
 import time
 
-from benchmarks import tape, wire
 from k2_plugin_binance.protocol import BinanceDialect
+
+from benchmarks import tape, wire
 from k2core.clock import SystemClock
 from k2core.testing import FakeExchange
 

@@ -55,18 +55,19 @@ def records(rows: pa.Table) -> list[dict[str, Any]]:
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
-def _values(column: pa.ChunkedArray) -> list[Any]:
+def _values(column: Any) -> list[Any]:
     """As `to_pylist`, which makes an object of Arrow's of every value first: many times as fast for numbers and words."""
     kind = column.type
     if pa.types.is_dictionary(kind) and not column.null_count:
         return [value for chunk in column.chunks for value in _words(chunk)]
     if (pa.types.is_integer(kind) or pa.types.is_float64(kind)) and not column.null_count:
         return list(column.to_numpy().tolist())
-    return column.to_pylist()
+    found: list[Any] = column.to_pylist()
+    return found
 
 
-def _words(chunk: pa.DictionaryArray) -> list[Any]:
-    distinct = chunk.dictionary.to_pylist()
+def _words(chunk: Any) -> list[Any]:
+    distinct: list[Any] = chunk.dictionary.to_pylist()
     return [distinct[code] for code in chunk.indices.to_numpy().tolist()]
 
 

@@ -82,7 +82,7 @@ class SinkTable(ABC):
             owner: Who is taking over, for the message that the fenced one prints (host, pid).
         """
 
-    def check_owned(self, owned: Ownership) -> None:  # noqa: B027 - where it cannot be told, the next commit tells
+    def check_owned(self, owned: Ownership) -> None:
         """Learn without a commit whether somebody took over: an idle writer asks now and then.
 
         Raises:

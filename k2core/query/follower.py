@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from k2core.clock import Clock
 from k2core.config.settings import QuerySettings
-from k2core.interfaces.broker import Broker, LogBlock, Offsets, Partition
+from k2core.interfaces.broker import Broker, LogBlock, Offsets
 from k2core.interfaces.identities import IdentityBatch, Stream
 from k2core.interfaces.query import Snapshot, SourceTable
 from k2core.query.shorten import shorten

@@ -133,7 +133,7 @@ class Exchange(Dialer):
             elif chance < 0.74 and self.held:
                 self.told["late"] += 1
                 self._send(*self.held.pop(self.dice.randrange(len(self.held))))
-            elif chance < 0.80:
+            elif chance < 0.83:
                 self.told["double: old"] += 1
                 self._send(*self.dice.choice(list(self.issued)))
             elif chance < 0.94:

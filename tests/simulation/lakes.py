@@ -59,7 +59,7 @@ class FileWorld:
         channel = "@trade" if self.data_type is TRADES else "@bookTicker"
         self.exchange = Exchange(self.dice, self.clock, channel, self.data_type is TRADES, told)
         self.oracle = Oracle(self.data_type, self.topic, self.exchange)
-        self.log = SimLog(self.clock, self.oracle.appended, 3600)
+        self.log = SimLog(self.clock, self.oracle.appended, lambda offsets: None, 3600)
         for topic in (self.topic, Topic("crypto", DEAD_LETTERS.name, "binance").name):
             self.log.ensure_topics([TopicSpec(name=topic, partitions=PARTITIONS, subject=f"{topic}-value", schemas=())])
         self.producer = self.log.producer()

@@ -17,11 +17,15 @@ class SimLog(MemoryLog):
     Args:
         clock: The world's.
         seen: Told of every block that is appended.
+        releasing: Told of every release, and may object.
         slack_s: What everybody released stays so much longer.
     """
 
-    def __init__(self, clock: Clock, seen: Callable[[LogBlock], None], slack_s: float) -> None:
+    def __init__(
+        self, clock: Clock, seen: Callable[[LogBlock], None], releasing: Callable[[Offsets], None], slack_s: float
+    ) -> None:
         super().__init__(clock)
+        self._releasing = releasing
         self._seen, self._slack_us = seen, int(slack_s * 1e6)
         self._told: list[tuple[int, str, dict[Partition, int]]] = []
         self.registered: set[str] = set()
@@ -36,6 +40,7 @@ class SimLog(MemoryLog):
         self.registered.add(name)
 
     def release(self, name: str, offsets: Offsets) -> None:
+        self._releasing(offsets)
         self._told.append((self._clock.now_us(), name, dict(offsets)))
 
     def unrelease(self) -> None:

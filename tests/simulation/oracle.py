@@ -61,6 +61,7 @@ class Oracle:
         self.logged: set[tuple[str, int]] = set()
         self.buried: set[str] = set()
         self.refused_frames = 0
+        self.reached: dict[Partition, int] = {}
         self._seen: set[tuple[Partition, str, int]] = set()
         self._parsed = {d.name: fastavro.parse_schema(d.avro_schema(d.versions)) for d in (data_type, DEAD_LETTERS)}
 
@@ -104,6 +105,7 @@ class Oracle:
 
     def check_table(self, rows: tuple[dict[str, Any], ...], offsets: Mapping[Partition, int]) -> None:
         """The table is the first copies below its offsets, and what was refused there has a dead letter."""
+        self.reached |= {p: max(o, self.reached.get(p, 0)) for p, o in offsets.items()}
         stored = sorted((r["exchange_timestamp_ms"], r["topic"], r["log_partition"], r["log_offset"]) for r in rows)
         wanted = self.define(offsets)
         if stored != wanted:
@@ -119,6 +121,12 @@ class Oracle:
                     and f"{place[0]}/{place[1]}/{e.offset}" not in self.buried
                 ):
                     raise WrongError(f"{place} offset {e.offset} was refused without a dead letter")
+
+    def check_release(self, offsets: Mapping[Partition, int], table: Mapping[Partition, int]) -> None:
+        """Only what some commit carried may be released to retention."""
+        for place, offset in offsets.items():
+            if offset > max(self.reached.get(place, 0), table.get(place, 0)):
+                raise WrongError(f"{place} is released below {offset}, which no commit carried")
 
     def check_fields(self, rows: tuple[dict[str, Any], ...]) -> None:
         """Every stored row is what the exchange issued."""

@@ -18,7 +18,7 @@ from k2_plugin_binance import FACTS
 from k2core.admission import Admission
 from k2core.avro.codec import Codec
 from k2core.errors import FencedError, OffsetGoneError
-from k2core.interfaces.broker import TopicSpec
+from k2core.interfaces.broker import Offsets, TopicSpec
 from k2core.interfaces.frames import ChannelFacts
 from k2core.records.builtin import DEAD_LETTERS, QUOTES, TRADES
 from k2core.records.data_type import DataType
@@ -56,7 +56,7 @@ KINDS = (
 )
 ACTIONS = {
     "emit": 22, "capture": 20, "pass_time": 9, "write": 26, "follow": 14, "ask": 5, "page": 5, "as_of": 4, "count": 1,
-    "cut": 1, "take_over": 1, "lose_one": 0.5, "kill_capture": 0.4, "skew": 1, "compact": 1, "roll_back": 1,
+    "cut": 1, "take_over": 1, "lose_one": 0.5, "kill_capture": 0.4, "skew": 1, "compact": 1, "roll_back": 1.5,
     "expire": 1, "retain": 2, "restart_server": 1, "arrive": 1,
 }  # fmt: skip
 BESIDE = ("emit", "capture", "write", "write", "write", "follow", "follow", "pass_time", "compact")
@@ -85,7 +85,7 @@ class World:
         channel = "@trade" if self.data_type is TRADES else "@bookTicker"
         self.exchange = Exchange(self.dice, self.clock, channel, kind.facts.ids == "contiguous", told)
         self.oracle = Oracle(self.data_type, self.topic, self.exchange)
-        self.log = SimLog(self.clock, self.oracle.appended, self.dice.choice((5, 60)))
+        self.log = SimLog(self.clock, self.oracle.appended, self._released, self.dice.choice((5, 60)))
         for topic in (self.topic, Topic("crypto", DEAD_LETTERS.name, "binance").name):
             self.log.ensure_topics([TopicSpec(name=topic, partitions=PARTITIONS, subject=f"{topic}-value", schemas=())])
         self.codecs = CODECS
@@ -140,6 +140,9 @@ class World:
 
     def chance(self, name: str) -> bool:
         return self.dice.random() < self.odds[name]
+
+    def _released(self, offsets: Offsets) -> None:
+        self.oracle.check_release(offsets, self.lake.newest().offsets)
 
     # ---- what happens
 
@@ -234,7 +237,7 @@ class World:
         older = self.lake.older(self.log.starts([self.topic]))
         if older:
             self.told["rolled back"] += 1
-            self.lake.rollback(self.dice.choice(older[:3]))
+            self.lake.rollback(self.dice.choice(older[:5]))
             self.log.unrelease()
 
     def expire(self) -> None:

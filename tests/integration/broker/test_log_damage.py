@@ -24,7 +24,7 @@ from tests.integration.broker.log_world import (
 )
 
 LONG = bool(os.environ.get("K2_LONG"))
-FLIPS = 3000 if LONG else 200
+FLIPS = 3000 if LONG else 100
 CRASHED = """
 import os, pathlib, sys
 from tests.integration.broker.log_world import a_topic, batch

@@ -87,7 +87,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STEPS, st.sampled_from([0.0, 0.5, 1.0]))
 def test_retention_follows_its_rules_whatever_the_order(steps: list[tuple[str, int]], slack_hours: float) -> None:
     """Held is everything young; everything not released by both; everything released less than the slack ago."""
