@@ -115,12 +115,12 @@ def _parquet(rows: pa.Table) -> bytes:
     from pyarrow import parquet
 
     out = io.BytesIO()
-    parquet.write_table(rows, out, compression="zstd")
+    parquet.write_table(_plain(rows), out, compression="zstd")
     return out.getvalue()
 
 
 def _arrow(rows: pa.Table) -> bytes:
-    out = io.BytesIO()
+    out, rows = io.BytesIO(), _plain(rows)
     with pa.ipc.new_stream(out, rows.schema) as stream:
         stream.write_table(rows)
     return out.getvalue()
@@ -135,6 +135,7 @@ TABULAR: dict[str, Callable[[pa.Table], bytes]] = {
 
 
 def _plain(rows: pa.Table) -> pa.Table:
+    """Without dictionaries: those of the tail also hold words that no row of the answer has."""
     fields = [pa.field(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in rows.schema]
     return rows.cast(pa.schema(fields))
 

@@ -51,7 +51,7 @@ def ops_routes(desk: Desk, readiness: Readiness) -> list[HTTPRouteHandler]:
     async def metrics() -> Response[bytes]:
         """Prometheus' text format."""
         body = await desk.pool.run(lambda: exposition(desk.metrics, readiness.statuses()))
-        return Response(body, media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(body, media_type="text/plain; version=0.0.4")
 
     @get("/v1/stats", name="stats", guards=[require_key])
     async def statistics(request: HttpRequest) -> Response[bytes]:
@@ -108,7 +108,7 @@ def _schema_routes(desk: Desk) -> list[HTTPRouteHandler]:
             "td{padding:.1rem 1rem .1rem 0;vertical-align:top}</style>"
             f"<h1>k2 API</h1><p>Machine-readable: <a href=/schema/openapi.json>openapi.json</a></p>{rows}"
         )
-        return Response(page, media_type="text/html; charset=utf-8")
+        return Response(page, media_type="text/html")
 
     return [schema_json, schema_page]
 

@@ -137,13 +137,13 @@ def show(api: Api, symbol: str, warehouse: Path, ago_s: int, say: Callable[[str]
     say(f"   {api.curl('/v1/ohlcv', symbol=symbol, interval='1m')}")
     say(f"   → {bars.status}, {bars.ms:.1f} ms: {json.dumps(_first(bars.body))}")
     past = api.get("/v1/trades", symbol=symbol, limit=1, as_of=f"-{ago_s}s")
-    say(f"\n3. What was known {ago_s} seconds ago (`as_of=-1m`: a minute ago), at any age the same answer:")
+    say(f"\n3. What was known {ago_s} seconds ago; for an age that is over, always the same answer:")
     say(f"   {api.curl('/v1/trades', symbol=symbol, limit=1, as_of=f'-{ago_s}s')}")
     say(f"   → {past.status}, {past.ms:.1f} ms; the newest then: {_brief(past.body.get('trades', []))}")
     say(f"\n4. The table is plain Iceberg, in {warehouse}; without k2:")
     say("   from pyiceberg.catalog.sql import SqlCatalog")
     say(f'   catalog = SqlCatalog("k2", uri="sqlite:///{warehouse}/catalog.db")')
-    say('   catalog.load_table("market.trades").scan(limit=5).to_pandas()')
+    say('   catalog.load_table("market.trades").scan(limit=5).to_arrow()')
     return p50_ms
 
 

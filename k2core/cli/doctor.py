@@ -17,7 +17,7 @@ from k2core.cli.preflight import DataPath, RunLock, check_port, check_writable, 
 from k2core.cli.session import Session, current
 from k2core.cli.terminal import print_json
 from k2core.clock import SystemClock
-from k2core.errors import ConfigError, K2Error
+from k2core.errors import ConfigError, K2Error, PluginError
 
 FREE_BYTES = 2 << 30
 OLDEST_S, NEWEST_S = 1_735_689_600, 4_102_444_800  # 2025 and 2100: a machine without a clock says 1970
@@ -142,7 +142,7 @@ def log(session: Session) -> Iterator[Finding]:
         with session.assembly.broker() as opened:
             return f"{len(opened.topics())} topics"
 
-    yield _tried("log", "opens", "pip install --upgrade k2core, or set broker.path to a new file", look)
+    yield _opened("log", "opens", "pip install --upgrade k2core, or set broker.path to a new file", look)
 
 
 def tables(session: Session) -> Iterator[Finding]:
@@ -154,11 +154,23 @@ def tables(session: Session) -> Iterator[Finding]:
             held = [t.table for t in types if source.table(t).newest().id is not None]
         return f"{', '.join(str(name) for name in held) or 'empty so far'}"
 
-    yield _tried("tables", "can be read", "restore the warehouse from a backup, or set its path to a new folder", look)
+    yield _opened("tables", "can be read", "restore the warehouse from a backup, or set its path to a new folder", look)
 
 
-def _tried(name: str, detail: str, repair: str, look: Callable[[], str | None]) -> Finding:
+def _opened(name: str, detail: str, repair: str, look: Callable[[], str | None]) -> Finding:
+    """Try to open something that settings and plugins describe: where those are wrong, it is not what is damaged."""
+    try:
+        return _tried(name, detail, repair, look, passing=(ConfigError, PluginError))
+    except (ConfigError, PluginError) as error:
+        return Finding(name, False, f"not looked at: {error}", "mend that first, then k2 doctor again")
+
+
+def _tried(
+    name: str, detail: str, repair: str, look: Callable[[], str | None], passing: tuple[type[K2Error], ...] = ()
+) -> Finding:
     try:
         return Finding(name, True, look() or detail)
+    except passing:
+        raise
     except (K2Error, OSError) as error:
         return Finding(name, False, str(error), repair)

@@ -66,6 +66,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return int(ended.exit_code)
     except click.exceptions.Abort:
         return _fail("interrupted", 130)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "k2"
         return _fail(f"{error.format_message()} (`{path} --help` lists what there is)", 2)
@@ -86,6 +89,8 @@ def exit_code(error: BaseException) -> int:
     """The exit code that an error stands for; a question that cannot be asked is usage."""
     if isinstance(error, QueryError) and error.status < 500:
         return 2
+    if isinstance(error, PermissionError | NotADirectoryError | FileExistsError):
+        return 2
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
 
 
@@ -93,6 +98,8 @@ def _report(error: BaseException) -> int:
     if wants_tracebacks():
         traceback.print_exception(error)
     text = str(error) if isinstance(error, K2Error) else f"{type(error).__name__}: {error}"
+    if isinstance(error, PermissionError | NotADirectoryError | FileExistsError):
+        text = f"{error.filename} cannot be written: {error.strerror}; make it writable, or set another path in k2.toml"
     return _fail(text, exit_code(error))
 
 

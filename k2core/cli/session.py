@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from k2core.clock import Clock, SystemClock
-from k2core.errors import PluginError
+from k2core.errors import ConfigError, PluginError
 
 if TYPE_CHECKING:
     from k2core.config import Config
@@ -37,8 +37,15 @@ class Session:
 
     @functools.cached_property
     def registry(self) -> Registry:
-        """Everything installed, and the one-file plugins."""
+        """Everything installed, and the one-file plugins.
+
+        Raises:
+            ConfigError: There is no such file.
+        """
         from k2core.discovery import discover
+
+        if missing := [file for file in self.plugin_files if not file.is_file()]:
+            raise ConfigError(f"--plugin {missing[0]}: there is no such file")
 
         return discover(files=self.plugin_files)
 

@@ -20,9 +20,11 @@ from types import FrameType
 
 from k2core.cli.child import Child, ChildSpec, word_exit
 from k2core.clock import Clock
-from k2core.telemetry.status import Status, read_statuses
+from k2core.telemetry.metrics import Metrics
+from k2core.telemetry.status import Status, StatusFile, read_statuses
 
 FENCED, SETTINGS = 4, 2
+TELL_MS = 2_000
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -51,10 +53,11 @@ class Limits:
 
 @dataclass(slots=True)
 class Ending:
-    """How it ended: exit code, and the children that had to be killed while they still had work."""
+    """How it ended: exit code, children that had to be killed while they still had work, and those fenced for good."""
 
     code: int = 0
     cut_short: list[str] = field(default_factory=list)
+    fenced: list[str] = field(default_factory=list)
 
 
 class Supervisor:
@@ -80,10 +83,12 @@ class Supervisor:
         os.set_blocking(self._wakes, False)
         self._heard: dict[str, tuple[int, float]] = {}  # name → (last at_ms, monotonic time it changed)
         self._failure: int | None = None
+        self._fenced: dict[str, str] = {}
 
     def run(self) -> Ending:
         """Start the children and mind them until a signal comes or one cannot work."""
-        heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup
+        nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        heard = [number for number in SIGNALS if not (nohup and number == signal.SIGHUP)]
         before = {number: signal.signal(number, self._on_signal) for number in heard}
         try:
             while not self._asked and self._failure is None:
@@ -122,7 +127,17 @@ class Supervisor:
                 self._on_death(child, child.reap(), statuses.get(child.name))
             elif self._silent_for(child, statuses.get(child.name), now):
                 child.signal(signal.SIGKILL)  # its death is seen at the next look
+        self._tell_fenced(statuses)
         self._tick(statuses)
+
+    def _tell_fenced(self, statuses: dict[str, Status]) -> None:
+        """Keep saying in a fenced child's stead that it does not work, unless whoever took over says how it is."""
+        for name, why in self._fenced.items():
+            status = statuses.get(name)
+            age_ms = self._clock.now_ms() - status.at_ms if status else TELL_MS
+            if age_ms >= TELL_MS or (status and status.state in ("failed", "stopped") and status.pid != os.getpid()):
+                detail = f"fenced, nothing is written by this k2 up: {why}"
+                StatusFile(self._folder, name, self._clock, Metrics()).publish("failed", detail)
 
     def _silent_for(self, child: Child, status: Status | None, now: float) -> bool:
         """Whether a child is wedged; says so."""
@@ -143,7 +158,8 @@ class Supervisor:
 
     def _on_death(self, child: Child, code: int, status: Status | None) -> None:
         if code == FENCED:
-            self._say(f"{child.name} was fenced and is not started again: {last_word(child, status)}")
+            self._fenced[child.name] = last_word(child, status)
+            self._say(f"{child.name} was fenced and is not started again: {self._fenced[child.name]}")
         elif code == SETTINGS:
             self._say(f"{child.name} cannot run: {last_word(child, status)}")
             self._failure = SETTINGS
@@ -160,7 +176,7 @@ class Supervisor:
         return min(self._limits.longest_pause, self._limits.first_pause * 2.0 ** max(0, child.quick_deaths - 1))
 
     def _stop(self) -> Ending:
-        ending = Ending(self._failure or 0)
+        ending = Ending(self._failure or (FENCED if self._fenced else 0), fenced=list(self._fenced))
         deadline = self._clock.monotonic() + self._limits.drain
         for number, child in enumerate(self._children):
             later = len(self._children) - number - 1

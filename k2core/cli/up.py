@@ -112,7 +112,8 @@ def mind(session: Session, view: View) -> Ending:
     key = api_key(session, view)
     limits = Limits(wedged=config.run.wedged_s, drain=config.run.drain_s)
     host = f"[{config.api.host}]" if ":" in config.api.host else config.api.host
-    view.say(f"k2 up: API on http://{host}:{config.api.port}/v1 · pid {os.getpid()} · Ctrl-C stops")
+    where = f"http://{host}:{config.api.port}/v1" if config.api.port else "a free port, named below"
+    view.say(f"k2 up: API on {where} · pid {os.getpid()} · Ctrl-C stops")
     return Supervisor(
         specs(session, key),
         folder=config.run.path,
@@ -133,8 +134,8 @@ def last_line(ending: Ending, session: Session) -> str:
 
 
 def remaining(ending: Ending, session: Session) -> str:
-    """What the writer could not commit in time: as it says itself, or where it was cut short, as log and tables say."""
-    if "write" not in ending.cut_short:
+    """What the writer could not commit in time: as it says itself, or where it was cut short or fenced, as log and tables say."""
+    if "write" not in [*ending.cut_short, *ending.fenced]:
         status = read_statuses(session.config.run.path).get("write")
         left = status.facts.get("remaining", {}) if status else {}
         return ", ".join(f"{count:,} {name}" for name, count in left.items())

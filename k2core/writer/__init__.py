@@ -1,4 +1,4 @@
-"""The writer: log to table, exactly once (DESIGN §7).
+"""The writer: log to table, exactly once.
 
 `pipeline` is the protocol of one table, `intake` the way from the log to claimed rows, `settling` and `start` its edges;
 `lane` and `runner` drive pipelines in a process, `upkeep` maintains tables beside it, `crash` is where tests kill it.

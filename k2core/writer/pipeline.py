@@ -1,8 +1,8 @@
 """`WriterPipeline`: the log's records of one data type into one table, each exactly once.
 
 Stepped: `step` reads and claims, `commit` stores, and between any two calls the state is whole. Faults survived:
-`kill -9` anywhere (rows and offsets are one atomic commit, the rest is rebuilt from the table), another writer taking
-over (nothing of a fenced commit is kept), a commit whose outcome is unknown, a sink or dedup store that is away for a
+`kill -9` anywhere (rows and offsets are one atomic commit; files without one are in no snapshot, maintenance deletes
+them after a day, and the log's records are read again), another writer taking over (nothing of a fenced commit is kept), a commit whose outcome is unknown, a sink or dedup store that is away for a
 while, a full log when dead letters are produced. After a failed call the next one first puts right what it left
 (`_recover`), from what the table says; it never guesses.
 """

@@ -1,4 +1,4 @@
-"""`Schedule`: when a commit is due (DESIGN §7.3)."""
+"""`Schedule`: when a commit is due."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What must hold, worked out from the log's bytes alone: with fastavro, rules of its own, and no code that is judged.
 
-The meaning of everything (DESIGN §10): take the log's prefix below some ends, remove what is refused, keep the first
+The meaning of everything: take the log's prefix below some ends, remove what is refused, keep the first
 copy of each identity. `define` says that; table, answers, pages and `as_of` are compared with it.
 """
 

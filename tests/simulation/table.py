@@ -22,37 +22,49 @@ from tests.simulation.log import Fault
 
 
 class Lake(MemoryTable):
-    """Snapshots, tokens, and swaps of which nobody has heard yet."""
+    """Snapshots, tokens, and swaps of which nobody has heard yet. Every change of any kind is a new `version`."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.tokens: dict[Partition, str] = {}
         self.topic_ids: dict[str, str] = {}
-        self.takings = 0
-        self.on_the_way: list[Callable[[], None]] = []
+        self.version = 0
+        self.on_the_way: list[tuple[int, Callable[[], object]]] = []
 
     def take(self, partitions: frozenset[Partition], owner: str) -> Ownership:
-        self.takings += 1
-        token = f"{owner}/{self.takings}"
+        self.version += 1
+        token = f"{owner}/{self.version}"
         self.tokens.update(dict.fromkeys(partitions, token))
         return Ownership(token, partitions)
 
-    def swap(self, rows: list[dict[str, Any]], owned: Ownership, expect: Offsets, offsets: Offsets) -> None:
+    def check(self, owned: Ownership, expect: Offsets) -> int:
+        """Look before a swap, as the real sink does; what the swap is conditioned on."""
         lost = frozenset(p for p in owned.partitions if self.tokens.get(p) != owned.token)
         if lost:
             raise FencedError(f"another writer owns {sorted(lost)}", lost)
         there = self.newest().offsets
         if moved := sorted(p for p, o in expect.items() if there.get(p, 0) != o):
             raise CommitConflictError(f"offsets of {moved} are not as expected")
-        self.commit(rows, offsets)
+        return self.version
+
+    def rollback(self, snapshot_id: int) -> None:
+        self.version += 1
+        super().rollback(snapshot_id)
+
+    def expire(self, keep: int) -> None:
+        self.version += 1
+        super().expire(keep)
+
+    def _land(self, rows: Any, offsets: Offsets) -> Snapshot:
+        self.version += 1
+        return super()._land(rows, offsets)
 
     def arrive(self) -> bool:
         """A swap of which nothing was heard reaches the catalog after all; whether it landed."""
-        try:
-            self.on_the_way.pop()()
-        except (FencedError, CommitConflictError):
-            return False
-        return True
+        base, swap = self.on_the_way.pop()
+        if base == self.version:
+            swap()
+        return base + 1 == self.version
 
     def older(self, held: Mapping[Partition, int]) -> list[int]:
         """Ancestors that `main` may be set back to: alive, and the log still has what follows them."""
@@ -81,15 +93,17 @@ class SimTable(SinkTable):
         return Staged(len(rows), rows.nbytes, rows.to_pylist())
 
     def commit(self, staged: Staged, owned: Ownership, expect: Offsets, offsets: Offsets) -> Head:
-        swap = partial(self._lake.swap, list(staged.files), owned, dict(expect), dict(offsets))
-        base = self._lake.newest().id
-        try:
-            self._fault("swap")
-        except CommitUnknownError:
-            self._lake.on_the_way.append(swap)
-            raise
-        if self._lake.newest().id != base:
-            self._fault("raced")  # as the real sink, it looks again, and gives up after so many times
+        swap = partial(self._lake.commit, list(staged.files), dict(offsets))
+        while True:
+            base = self._lake.check(owned, expect)
+            try:
+                self._fault("swap")
+            except CommitUnknownError:
+                self._lake.on_the_way.append((base, swap))
+                raise
+            if self._lake.version == base:
+                break
+            self._fault("raced")  # somebody was faster: look again
         swap()
         self._fault("reply")
         newest = self._lake.newest()

@@ -57,7 +57,7 @@ KINDS = (
 ACTIONS = {
     "emit": 22, "capture": 20, "pass_time": 9, "write": 26, "follow": 14, "ask": 5, "page": 5, "as_of": 4, "count": 1,
     "cut": 1, "take_over": 1, "lose_one": 0.5, "kill_capture": 0.4, "skew": 1, "compact": 1, "roll_back": 1.5,
-    "expire": 1, "retain": 2, "restart_server": 1, "arrive": 1,
+    "expire": 1, "retain": 2, "restart_server": 1, "arrive": 3,
 }  # fmt: skip
 BESIDE = ("emit", "capture", "write", "write", "write", "follow", "follow", "pass_time", "compact")
 ODDS = {

@@ -95,7 +95,7 @@ def test_a_broken_file_plugin_stops_the_command_that_names_it(k2: Shown) -> None
 
 @pytest.mark.parametrize(("how", "code", "line"), [
     ("fenced", 4, "error: b took over\n"),
-    ("query", 1, "error: too many lines\n"),
+    ("query", 2, "error: too many lines\n"),
     ("group", 4, "error: c took over\n"),
     ("bug", 1, "error: RuntimeError: a bug\n"),
 ])  # fmt: skip
@@ -118,8 +118,9 @@ def test_exit_codes() -> None:
         FencedError("x", frozenset()): 4,
         LogVersionError("x"): 2,
         BrokerError("x"): 1,
-        QueryError("x"): 1,
+        QueryError("x"): 2,
     }
+    assert exit_code(QueryError("x", status=503)) == 1
     assert {type(e): exit_code(e) for e in errors} == {type(e): code for e, code in errors.items()}
 
 
