@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from k2core.query.answer import RowsRequest
 from k2core.query.times import ceil_ms, parse_time
 from k2core.records.data_type import DataType
 
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
 LONGEST_NAME = 64
 MOST_NAMES = 100
 LONGEST_CURSOR = 16_384
@@ -115,7 +117,7 @@ def integer(found: Mapping[str, str], name: str) -> int | None:
     text = found.get(name)
     if text is None:
         return None
-    if not (text.isascii() and text.lstrip("-").isdigit() and len(text) <= 19):
+    if not _INTEGER.fullmatch(text):
         raise QueryError(f"{name} is {text[:40]!r}: it has to be a whole number")
     return int(text)
 
@@ -181,7 +183,10 @@ def _offsets(found: Mapping[str, str]) -> dict[Partition, int]:
     for place in found.get("min_offset", "").split(",") if "min_offset" in found else ():
         topic, _, rest = place.partition(":")
         partition, _, offset = rest.partition(":")
-        if not (topic and partition.isdigit() and offset.isdigit() and len(partition) < 6 and len(offset) <= 19):
+        if (
+            not (topic and len(partition) < 6 and _INTEGER.fullmatch(partition) and _INTEGER.fullmatch(offset))
+            or "-" in rest
+        ):
             raise QueryError(f"min_offset is {place[:80]!r}: write TOPIC:PARTITION:NEXT_OFFSET, several by commas")
         offsets[topic, int(partition)] = int(offset)
     return offsets

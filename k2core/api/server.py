@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import ipaddress
+import resource
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from k2core.errors import ConfigError
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from litestar import Litestar
 
 GRACE_S = 5
+SILENT_S, MOST_SILENT = 10.0, 256
 BACKLOG = 512
 
 
@@ -58,12 +61,15 @@ def serve(app: Litestar, listener: socket.socket, stop: threading.Event) -> None
     """
     import uvicorn
 
+    silent = Silent()
+
     class Server(uvicorn.Server):
         @contextlib.contextmanager
         def capture_signals(self) -> Iterator[None]:
             yield  # signals are the command's business
 
         async def on_tick(self, counter: int) -> bool:
+            silent.close(self.server_state.connections)
             return await super().on_tick(counter) or stop.is_set()
 
     config = uvicorn.Config(
@@ -77,6 +83,26 @@ def serve(app: Litestar, listener: socket.socket, stop: threading.Event) -> None
         ws="none",
     )
     Server(config).run(sockets=[listener])
+
+
+class Silent:
+    """Closes connections on which nobody has asked anything for `SILENT_S`, and the oldest of too many such ones."""
+
+    def __init__(self) -> None:
+        self._since: dict[Any, float] = {}
+        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most = max(16, min(MOST_SILENT, descriptors // 2))
+
+    def close(self, connections: Iterable[Any]) -> None:
+        """Look at all connections; called several times a second."""
+        now = time.monotonic()
+        waiting = [c for c in connections if getattr(c, "cycle", None) is None]
+        self._since = {c: self._since.get(c, now) for c in waiting}
+        oldest = sorted(self._since, key=self._since.__getitem__)
+        excess = max(0, len(oldest) - self._most)
+        for number, connection in enumerate(oldest):
+            if number < excess or now - self._since[connection] > SILENT_S:
+                connection.transport.abort()
 
 
 def port_of(listener: socket.socket) -> int:

@@ -55,7 +55,6 @@ class QuerySettings(Settings):
     max_rows: int = Field(100_000, ge=1, description="Largest `limit`.")
     default_rows: int = Field(1000, ge=1, description="`limit` where none is given.")
     max_bars: int = Field(100_000, ge=1, description="Bars in one OHLCV answer, at most.")
-    skew_s: float = Field(10, ge=0, description="as_of: age at which a time counts as closed whatever the log says.")
     wait_s: float = Field(2, ge=0, description="How long a query waits for a time to close or an offset to appear.")
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from k2core.clock import Clock
 from k2core.config.settings import QuerySettings
-from k2core.errors import QueryError
+from k2core.errors import LogBusyError, QueryError
+from k2core.interfaces.broker import Broker
 from k2core.query.gate import Deadline
 from k2core.query.tail import Tail
 
@@ -17,7 +20,7 @@ def settle(tail: Tail, as_of_us: int, settings: QuerySettings, clock: Clock, dea
     Args:
         tail: The hot half.
         as_of_us: T, Unix µs.
-        settings: How long to wait, and the skew after which a time is closed by its age.
+        settings: How long to wait.
         clock: The time.
         deadline: Of the whole query.
 
@@ -36,7 +39,7 @@ def settle(tail: Tail, as_of_us: int, settings: QuerySettings, clock: Clock, dea
     until = clock.monotonic() + min(settings.wait_s, deadline.left())
     topics, broker = tail.parts.topics, tail.parts.broker
     tries = 1 + int(settings.wait_s / _PAUSE_S)  # a bound of its own: a clock may stand still
-    while as_of_us >= clock.now_us() - int(settings.skew_s * 1e6) and broker.closed_until(topics) < as_of_us:
+    while not _is_closed(broker, topics, as_of_us):
         left, tries = until - clock.monotonic(), tries - 1
         if left <= 0 or not tries:
             return False
@@ -44,3 +47,11 @@ def settle(tail: Tail, as_of_us: int, settings: QuerySettings, clock: Clock, dea
     # Everything at or before T lies below the log's ends as of now.
     ends = broker.ends(topics)
     return tail.wait(lambda v: all(v.ends.get(p, 0) >= n for p, n in ends.items()), until - clock.monotonic())
+
+
+def _is_closed(broker: Broker, topics: Sequence[str], as_of_us: int) -> bool:
+    """Whether the log promises it. Age alone promises nothing: a producer may be frozen between stamp and commit."""
+    try:
+        return broker.closed_until(topics) >= as_of_us
+    except LogBusyError:  # somebody is appending, for longer than usual
+        return False

@@ -189,7 +189,8 @@ def _first_here(keys: npt.NDArray[Any], offsets: npt.NDArray[np.int64]) -> npt.N
 
 def _canonical(text: str) -> bool:
     """Whether an id is what an int64 batch would hold as a number."""
-    return text.isascii() and text.isdigit() and (text[0] != "0" or text == "0") and int(text) < 2**63
+    short = len(text) <= 19  # an int of thousands of digits raises, and no longer one fits
+    return short and text.isascii() and text.isdigit() and (text[0] != "0" or text == "0") and int(text) < 2**63
 
 
 def _hash(text: str) -> bytes:

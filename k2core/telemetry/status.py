@@ -6,6 +6,7 @@ means that its process is wedged or gone: `k2 up` and `/readyz` read that.
 
 from __future__ import annotations
 
+import logging
 import os
 import pathlib
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ import msgspec
 
 from k2core.clock import Clock
 from k2core.telemetry.metrics import Metrics
+
+log = logging.getLogger("k2.status")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class StatusFile:
     def __init__(self, folder: pathlib.Path, name: str, clock: Clock, metrics: Metrics) -> None:
         self._path = folder / f"{name}.json"
         self._name, self._clock, self._metrics = name, clock, metrics
+        self._failing = False
         folder.mkdir(parents=True, exist_ok=True)
 
     def publish(self, state: str, detail: str = "", facts: Mapping[str, Any] | None = None) -> None:
@@ -59,8 +63,16 @@ class StatusFile:
         values = [(n, list(ls), v) for n, ls, v in self._metrics.snapshot()]
         status = Status(self._name, os.getpid(), self._clock.now_ms(), state, detail, values, dict(facts or {}))
         fresh = self._path.with_suffix(f".{os.getpid()}.tmp")
-        fresh.write_bytes(msgspec.json.encode(status))
-        fresh.replace(self._path)
+        try:
+            fresh.write_bytes(msgspec.json.encode(status))
+            fresh.replace(self._path)
+        except OSError as error:  # a full disk under the status must not stop what it tells of
+            fresh.unlink(missing_ok=True)
+            if not self._failing:
+                log.warning("status cannot be written path=%s error=%s", self._path, error)
+            self._failing = True
+        else:
+            self._failing = False
 
 
 def read_statuses(folder: pathlib.Path) -> dict[str, Status]:

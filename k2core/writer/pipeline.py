@@ -28,7 +28,7 @@ from k2core.writer.intake import Intake
 from k2core.writer.parts import Parts
 from k2core.writer.schedule import Schedule
 from k2core.writer.settling import Settling
-from k2core.writer.start import check_held, check_same, infos_of, lag_of
+from k2core.writer.start import check_held, check_same, check_stamps, infos_of, lag_of
 from k2core.writer.tell import tell_landed
 from k2core.writer.waiting import Waiting
 from k2core.writer.watched import Watched
@@ -190,8 +190,7 @@ class WriterPipeline:
 
     def close(self) -> None:
         """Release what is held; what waits stays in the log."""
-        parts = self.parts
-        for part in (parts.consumer, parts.producer, parts.dedup, parts.table):
+        for part in (self.parts.consumer, self.parts.producer, self.parts.dedup, self.parts.table):
             part.close()
 
     # ---- commits
@@ -296,5 +295,6 @@ class WriterPipeline:
                 self._settling.drop([place])
                 parts.dedup.assign(place, offset, stored)
                 self._committed[place] = offset
+        check_stamps(parts.broker, stored.newest, parts.data_type.name)
         self._intake.reset()
         self._astray = False

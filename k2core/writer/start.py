@@ -58,6 +58,30 @@ def check_held(broker: Broker, offsets: Offsets, owned: frozenset[Partition], ta
             )
 
 
+def check_stamps(broker: Broker, newest: Mapping[Partition, tuple[int, int]], table: str) -> None:
+    """The log has, where the table's newest rows came from, records appended at the very times that the rows tell.
+
+    Raises:
+        TopicChangedError: It has not: an older copy of the log was put back, and was appended to since.
+    """
+    starts, ends = (ask(sorted({topic for topic, _ in newest})) for ask in (broker.starts, broker.ends))
+    for place, (offset, stamp_us) in newest.items():
+        if not starts.get(place, 0) <= offset < ends.get(place, 0):
+            continue
+        consumer = broker.consumer([place[0]])
+        try:
+            consumer.seek({p: end for p, end in ends.items() if p[0] == place[0]} | {place: offset})
+            found = [b.timestamp_us for b in consumer.poll(1, 0) if (b.topic, b.partition) == place]
+        finally:
+            consumer.close()
+        if found and found[0] != stamp_us:
+            raise TopicChangedError(
+                f"{place[0]}/{place[1]} holds another record at offset {offset} than the one that fed table {table}: an "
+                "older copy of the log was put back. Bring the newer log back; or move it away and give the sink a new "
+                "warehouse"
+            )
+
+
 def lag_of(ends: Offsets, offsets: Offsets) -> dict[Partition, int]:
     """Records of each partition beyond these offsets; across a log epoch (2**40 offsets) at least so many."""
     lag = {}

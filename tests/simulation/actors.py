@@ -125,7 +125,7 @@ class Server:
         self.world, dice = world, world.dice
         self.busy = self.asked = False
         settings = QuerySettings(
-            tail_minutes=world.window_s / 60, wait_s=dice.choice((0, 0.1)), skew_s=dice.choice((1, 10)), timeout_s=1e6
+            tail_minutes=world.window_s / 60, wait_s=dice.choice((0, 0.1)), timeout_s=1e6
         ).model_copy(update={"tail_bytes": dice.choice((2000, 6000, 1 << 28))})
         source = SimSource(world.lake, self.between)
         self.tail = Tail(

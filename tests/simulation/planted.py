@@ -109,7 +109,7 @@ BUGS = (
     ),
     Bug(
         "as_of at an open time",
-        (Edit(f"{QUERY}/asof.py", " and broker.closed_until(topics) < as_of_us:\n", " and as_of_us > now_us:\n"),),
+        (Edit(f"{QUERY}/asof.py", "    while not _is_closed(broker, topics, as_of_us):\n", "    while as_of_us > now_us:\n"),),
     ),
     Bug(
         "offset off by one",

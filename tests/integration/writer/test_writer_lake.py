@@ -107,7 +107,8 @@ def test_a_restart_on_a_full_window_knows_every_id(tmp_path: pathlib.Path) -> No
         assert len(stored) == 10 * 7999 + 2 + 4
 
 
-def test_an_older_copy_of_the_log_is_refused_and_nothing_is_passed_over(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("appended", [5, 80])
+def test_an_older_copy_of_the_log_is_refused_and_nothing_is_passed_over(tmp_path: pathlib.Path, appended: int) -> None:
     with Lake(tmp_path) as lake:
         lake.append("BTCUSDT", *range(10))
     kept = {path.name: path.read_bytes() for path in tmp_path.glob("log.db*")}
@@ -119,7 +120,7 @@ def test_an_older_copy_of_the_log_is_refused_and_nothing_is_passed_over(tmp_path
     for name, content in kept.items():
         (tmp_path / name).write_bytes(content)
     with Lake(tmp_path) as lake:
-        lake.append("BTCUSDT", *range(30, 35))
+        lake.append("BTCUSDT", *range(30, 30 + appended))  # 80: beyond what the table accounts for
         result = lake.write_once()
         assert result.exit_code == 1
         assert "an older copy of the log was put back" in str(result.failed["trades"])

@@ -106,4 +106,5 @@ def _times(batch: IdentityBatch, at: npt.NDArray[np.intp] | None, n: int) -> npt
 
 
 def _canonical(text: str) -> bool:
-    return text.isascii() and text.isdigit() and (text[0] != "0" or text == "0") and int(text) < 1 << 63
+    short = len(text) <= 19  # an int of thousands of digits raises, and no longer one fits
+    return short and text.isascii() and text.isdigit() and (text[0] != "0" or text == "0") and int(text) < 1 << 63
