@@ -176,3 +176,9 @@ def test_a_record_that_is_empty_changes_nothing() -> None:
     memory = store(Table())
     assert memory.claim(batch([])).shape == (0,)
     assert np.array_equal(memory.claim(batch([1])), [True])
+
+
+def test_an_id_of_thousands_of_digits_is_an_id_like_another() -> None:
+    memory = store(Table())
+    made = batch(["7", "9" * 5000, "007", "9" * 5000])
+    assert memory.claim(made).tolist() == [True, True, True, False]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -151,3 +152,27 @@ def test_keys_are_kept_hashed_and_read_again_when_they_change(tmp_path):
     (tmp_path / "data" / "keys.json").write_text("{")
     with pytest.raises(ConfigError, match=r"keys\.json"):
         auth.accepts("anything")
+
+
+def test_connections_on_which_nobody_asks_are_closed(tmp_path, monkeypatch):
+    from k2core.api import server as module
+
+    monkeypatch.setattr(module, "SILENT_S", 0.2)
+    monkeypatch.setattr(module, "MOST_SILENT", 4)
+    stop, ports = threading.Event(), []
+    thread = threading.Thread(target=run_serve, args=(parts(tmp_path, port=0), stop, ports.append))
+    thread.start()
+    try:
+        deadline = time.monotonic() + 20
+        while not ports:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        silent = [socket.create_connection(("127.0.0.1", ports[0]), timeout=10) for _ in range(20)]
+        for one in silent:
+            with contextlib.suppress(ConnectionError):
+                assert one.recv(1) == b""
+            one.close()
+        assert httpx2.get(f"http://127.0.0.1:{ports[0]}/livez").status_code == 200
+    finally:
+        stop.set()
+        thread.join(20)

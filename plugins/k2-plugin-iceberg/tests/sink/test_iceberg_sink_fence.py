@@ -165,3 +165,17 @@ def test_stale_append_by_pyiceberg_does_not_land_twice(lake: Any) -> None:
         stale.append(pa.table(rows.cast(schema_to_pyarrow(stale.schema()))))
     catalog.close()
     assert lake.read().num_rows == 200
+
+
+def test_a_token_that_is_gone_is_not_ours(lake: Any) -> None:
+    table = lake.table()
+    owned = lake.own(table, "old:1")
+    catalog = SqlCatalog("k2", uri=f"sqlite:///{lake.root}/catalog.db", warehouse=str(lake.root))
+    foreign = catalog.load_table("market.trades")  # as after an older catalog.db was put back under a live writer
+    with foreign.transaction() as change:
+        change.remove_properties(*[name for name in foreign.properties if name.startswith("k2.owner.")])
+    catalog.close()
+    with pytest.raises(FencedError):
+        lake.ingest(table, owned, 10)
+    with pytest.raises(FencedError):
+        table.check_owned(owned)
