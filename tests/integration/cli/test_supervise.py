@@ -102,7 +102,7 @@ def test_a_fenced_one_stays_away_and_says_who_took_over(start: Callable[..., Up]
     line = up.hear("fenced")
     assert line == "write was fenced and is not started again: writer 7f3a on host b (pid 4711) took over"
     up.ready("ingest", "serve")
-    wait_for(lambda: "fenced, nothing is written" in (up.folder / "write.json").read_text())
+    wait_for(lambda: (told := read_statuses(up.folder).get("write")) and "fenced, nothing is written" in told.detail)
     up.process.send_signal(signal.SIGTERM)
     up.hear("ended 4")
     assert (up.folder / "write.lives").read_text() == "x"
