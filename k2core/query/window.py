@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from k2core.admission.identities import number_of
 from k2core.interfaces.broker import Offsets, Partition
 from k2core.interfaces.dedup import StoredIdentities
 from k2core.interfaces.identities import IdentityBatch, Stream
@@ -171,7 +172,7 @@ def _groups(batch: IdentityBatch) -> Iterator[_Group]:
             yield _Group(stream, "int64", at, batch.ids[at])
             continue
         texts = batch.ids[at]
-        number = np.fromiter((_canonical(t) for t in texts), bool, len(texts))
+        number = np.fromiter((number_of(t) is not None for t in texts), bool, len(texts))
         if number.any():
             yield _Group(stream, "int64", at[number], np.array([int(t) for t in texts[number]], np.int64))
         if not number.all():
@@ -185,12 +186,6 @@ def _first_here(keys: npt.NDArray[Any], offsets: npt.NDArray[np.int64]) -> npt.N
     _, first, back = np.unique(keys, return_index=True, return_inverse=True)
     found: npt.NDArray[np.int64] = offsets[first][back]
     return found
-
-
-def _canonical(text: str) -> bool:
-    """Whether an id is what an int64 batch would hold as a number."""
-    short = len(text) <= 19  # an int of thousands of digits raises, and no longer one fits
-    return short and text.isascii() and text.isdigit() and (text[0] != "0" or text == "0") and int(text) < 2**63
 
 
 def _hash(text: str) -> bytes:
