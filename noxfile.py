@@ -110,7 +110,8 @@ def typing(session: nox.Session) -> None:
 def demo(session: nox.Session) -> None:
     """The main job: a local exchange, `k2 up` on it, and a tour. `-- --once` ends by itself."""
     install(session)
-    session.run("k2", "demo", *session.posargs)
+    # nox would send what goes to stderr to stdout, whose last line is for programs.
+    session.run("k2", "demo", *session.posargs, stderr=sys.stderr)
 
 
 @nox.session(default=False)
