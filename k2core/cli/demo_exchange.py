@@ -26,6 +26,11 @@ class ExchangeThread:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="local-exchange", daemon=True)
 
+    @property
+    def local(self) -> LocalExchange:
+        """The exchange itself; it lives on the thread's loop."""
+        return self._exchange
+
     def __enter__(self) -> Self:
         self._thread.start()
         asyncio.run_coroutine_threadsafe(self._exchange.__aenter__(), self._loop).result(START_S)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +16,7 @@ from k2core.cli.write import consumer_name
 from k2core.config.build import Capture
 from k2core.errors import K2Error
 from k2core.interfaces.connector import Connector
+from k2core.records.topics import Topic
 
 if TYPE_CHECKING:
     from k2core.ingest.pipeline import IngestPipeline
@@ -84,13 +86,13 @@ def pipelines(self: Process) -> Iterator[list[IngestPipeline]]:
     with ExitStack() as stack:
         log = stack.enter_context(self.assembly.broker())
         prepare(self, log)
-        yield [pipeline(self, log, capture, stack) for capture in captures]
+        yield [pipeline(self, log, replace(c, source=recorded(self, c, connector(self, c))), stack) for c in captures]
 
 
-def prepare(self: Process, log: Broker) -> None:
-    """Make topics, and register those who will read them before the first record can expire."""
+def prepare(self: Process, log: Broker, topics: Sequence[Topic] | None = None) -> None:
+    """Make topics (those of the configured connectors), and register who will read them before a record can expire."""
     assembly = self.assembly
-    topics, data_types = declared_topics(assembly), assembly.data_types()
+    topics, data_types = topics or declared_topics(assembly), assembly.data_types()
     ensure_topics(log, topics, data_types)
     for sink in assembly.config.sinks:
         for data_type in (t for t in data_types.values() if t.table):
@@ -119,6 +121,15 @@ def pipeline(self: Process, log: Broker, capture: Capture, stack: ExitStack) -> 
         assembly.config.ingest,
         drain_s=assembly.config.run.drain_s * DRAIN_SHARE,
     )
+
+
+def recorded(self: Process, capture: Capture, source: Connector) -> Connector:
+    """A connector, its raw frames kept where the settings say so."""
+    if not self.assembly.config.recording.enabled:
+        return source
+    from k2core.cli.record import tapped
+
+    return tapped(self, capture, source)
 
 
 def connector(self: Process, capture: Capture) -> Connector:

@@ -29,6 +29,8 @@ COMMANDS = {
     "maintain": ("k2core.cli.maintain:maintain", "Compact, expire and clean tables."),
     "plugins": ("k2core.cli.plugins:plugins", "List every component, data type and command."),
     "query": ("k2core.cli.query:query", "Ask for rows, the newest tick and the whole history in one call."),
+    "record": ("k2core.cli.record:record", "Keep raw frames in files, without log and tables."),
+    "replay": ("k2core.cli.replay:replay", "Play recorded frames again, into the log or as a local exchange."),
     "schema": ("k2core.cli.schema:schema", "Write the Avro schemas."),
     "serve": ("k2core.cli.serve:serve", "Table and log to answers over HTTP."),
     "up": ("k2core.cli.up:up", "Start ingest, write and serve, and mind them."),

@@ -105,6 +105,24 @@ class Assembly:
             found.append((entry.component.capabilities, asked_data_types(entry, settings)))
         return found
 
+    def normalizer_for(self, exchange: str) -> tuple[Normalizer, ConnectorFacts]:
+        """What reads an exchange's frames, whether it is configured or not, and what its connector declares.
+
+        Raises:
+            PluginError: No installed connector is of that exchange.
+        """
+        usable = self.registry.usable("connector").values()
+        of_it = {e.name: e.component.capabilities for e in usable if e.component.capabilities.exchange == exchange}
+        for section in self.config.connectors:
+            if section.use in of_it:
+                return self._normalizer(section, of_it[section.use]), of_it[section.use]
+        if not of_it:
+            known = ", ".join(sorted({e.component.capabilities.exchange for e in usable})) or "none"
+            raise PluginError(f"no installed connector is of exchange {exchange!r}; installed: {known}")
+        name, facts = next(iter(of_it.items()))
+        section = Section(path=("connectors", name), instance=name, use=name, values={})
+        return self._normalizer(section, facts), facts
+
     def _capture(self, section: Section) -> Capture:
         entry, settings = self.config.settings(section, self.registry)
         facts: ConnectorFacts = entry.component.capabilities

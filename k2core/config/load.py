@@ -18,7 +18,7 @@ NAMED = ("connectors", "normalizers", "sinks")
 SINGLE = ("broker", "dedup")
 """Sections that are one component each."""
 
-CORE = ("ingest", "writer", "maintenance", "query", "api", "run")
+CORE = ("ingest", "recording", "writer", "maintenance", "query", "api", "run")
 """Sections of core itself."""
 
 SECTIONS = (*NAMED, *SINGLE, *CORE)

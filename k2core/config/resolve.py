@@ -21,9 +21,11 @@ from k2core.config.settings import (
 from k2core.config.validate import SectionError, validate
 from k2core.discovery.registry import Entry, Registry
 from k2core.errors import ConfigError, PluginError
+from k2core.recording.settings import RecordingSettings
 
 CORE_MODELS: dict[str, type[Settings]] = {
     "ingest": IngestSettings,
+    "recording": RecordingSettings,
     "writer": WriterSettings,
     "maintenance": MaintenanceSettings,
     "query": QuerySettings,
@@ -71,6 +73,7 @@ class Config:
 
     layers: Layers
     ingest: IngestSettings
+    recording: RecordingSettings
     writer: WriterSettings
     maintenance: MaintenanceSettings
     query: QuerySettings

@@ -12,6 +12,7 @@ _ALL = (
         "frames: yielding, control, rejected, refused",
     ),
     Metric("k2_ingest_records_total", "counter", ("exchange", "data_type"), "records appended to the log"),
+    Metric("k2_recording_frames_total", "counter", ("exchange", "outcome"), "raw frames: kept, lost"),
     Metric("k2_ingest_connections", "gauge", ("exchange",), "open connections"),
     Metric("k2_ingest_reconnects_total", "counter", ("exchange",), "connections made again"),
     Metric("k2_ingest_queue_frames", "gauge", ("exchange",), "frames waiting for the normalizer"),
