@@ -1,6 +1,7 @@
 """`nox -s bench`: run the benchmarks, print one table, write `benchmarks/results.json`.
 
-`-- --quick` takes a tenth of the rows; `-- --only NAME` runs some of frames, table, commits, hybrid, sockets, start, http, freshness.
+`-- --quick` takes a tenth of the rows; `-- --only NAME` runs some of frames, table, commits, hybrid, sockets, tail, start,
+http, freshness.
 `-- --seconds N` sets how long processes are watched (60; quick: 8).
 """
 
@@ -18,7 +19,7 @@ import tempfile
 from benchmarks.hybrid import hybrid
 from benchmarks.measure import Row, show
 from benchmarks.paths import frames_to_log, log_to_table, many_commits
-from benchmarks.processes import light, sockets
+from benchmarks.processes import full_tail, light, sockets
 
 OUT = pathlib.Path(__file__).with_name("results.json")
 
@@ -26,7 +27,7 @@ OUT = pathlib.Path(__file__).with_name("results.json")
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", default="frames,table,commits,hybrid,sockets,start,http,freshness")
+    parser.add_argument("--only", default="frames,table,commits,hybrid,sockets,tail,start,http,freshness")
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--out", type=pathlib.Path, default=OUT)
     asked = parser.parse_args()
@@ -38,6 +39,7 @@ def main() -> None:
         "commits": lambda work: many_commits(work, 2000 // scale),
         "hybrid": lambda work: hybrid(work, 1_000_000 // scale, 50_000 // scale),
         "sockets": lambda work: sockets(work, seconds),
+        "tail": lambda work: full_tail(work, 15 / scale),
         **{name: lambda work, name=name: light(seconds)[name] for name in ("start", "http", "freshness")},
     }
     rows: list[Row] = []
