@@ -122,6 +122,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def services(session: nox.Session) -> None:
+    """Install and start the real services (Redis, Kafka, a schema registry), print where they are, until Ctrl-C."""
+    install(session)
+    session.run("python", "-m", "tests.services", *session.posargs)
+
+
+@nox.session(default=False)
 def generate(session: nox.Session) -> None:
     """Write again what is generated from the code: `schemas/` and `docs/configuration.md`."""
     install(session)
