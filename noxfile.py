@@ -130,18 +130,35 @@ def services(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def generate(session: nox.Session) -> None:
-    """Write again what is generated from the code: `schemas/` and `docs/configuration.md`."""
+    """Write again what is generated from the code: `schemas/`, `docs/configuration.md`, the record of the public surface."""
     install(session)
     session.run("k2", "schema", "export", "schemas")
     session.run("python", "-m", "k2core.config.reference", "docs/configuration.md")
+    session.run("python", "-m", "tests.packaging.surface")
 
 
 @nox.session
 def wheels(session: nox.Session) -> None:
-    """Build every distribution through its sdist, install core alone and then Binance from wheels, look, remove."""
+    """Wheels through sdists, in fresh environments: core alone, Binance added, captured from, removed; each; all."""
     install(session)
     out = pathlib.Path(session.create_tmp()).resolve()
     session.run("python", "tests/packaging/prove_wheels.py", str(out), *session.posargs)
+
+
+@nox.session(default=False)
+def lowest(session: nox.Session) -> None:
+    """The lowest versions that our distributions say they work with: some of the tests, and the demo."""
+    install(session)
+    out = pathlib.Path(session.create_tmp()).resolve()
+    session.run("python", "tests/packaging/prove_bounds.py", "lowest", str(out), *session.posargs)
+
+
+@nox.session(default=False)
+def newest(session: nox.Session) -> None:
+    """The newest versions that there are, without the lock: some of the tests, and the demo."""
+    install(session)
+    out = pathlib.Path(session.create_tmp()).resolve()
+    session.run("python", "tests/packaging/prove_bounds.py", "newest", str(out), *session.posargs)
 
 
 @nox.session(default=False)

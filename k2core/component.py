@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from k2core.clock import Clock
+from k2core.records.data_type import DataType
 from k2core.telemetry.metrics import Metrics
 
 T = TypeVar("T")
@@ -32,12 +33,14 @@ class Context:
         logger: Named for the component.
         metrics: Counters and gauges.
         instance: Name of the settings table, as `lake` in `[sinks.lake]`.
+        data_types: Every data type that there is, by name.
     """
 
     clock: Clock
     logger: logging.Logger
     metrics: Metrics
     instance: str = ""
+    data_types: Mapping[str, DataType] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from k2core.interfaces.broker import Broker
     from k2core.interfaces.connector import Connector, WebSocketFeed
     from k2core.interfaces.dedup import DedupStore
+    from k2core.interfaces.enricher import Enricher
+    from k2core.interfaces.importer import Importer
     from k2core.interfaces.normalizer import Normalizer
     from k2core.interfaces.query import QuerySource
     from k2core.interfaces.sink import Sink
@@ -35,6 +37,11 @@ def k2_normalizers() -> Iterable[Component[Normalizer]]:  # type: ignore[empty-b
 
 
 @hookspec
+def k2_enrichers() -> Iterable[Component[Enricher]]:  # type: ignore[empty-body]
+    """Further columns of rows, worked out after the log."""
+
+
+@hookspec
 def k2_dedup_stores() -> Iterable[Component[DedupStore]]:  # type: ignore[empty-body]
     """Memories of what is stored already."""
 
@@ -52,6 +59,11 @@ def k2_brokers() -> Iterable[Component[Broker]]:  # type: ignore[empty-body]
 @hookspec
 def k2_query_sources() -> Iterable[Component[QuerySource]]:  # type: ignore[empty-body]
     """Cold readers of what a sink keeps; a source of the sink's name, with its settings, reads that sink."""
+
+
+@hookspec
+def k2_importers() -> Iterable[Component[Importer]]:  # type: ignore[empty-body]
+    """Readers of files, for `k2 import`."""
 
 
 @hookspec

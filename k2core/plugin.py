@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from k2core.clock import Clock, SystemClock
 from k2core.component import Component, Context, Settings
 from k2core.errors import (
@@ -31,6 +33,7 @@ from k2core.hookspecs import hookimpl
 from k2core.interfaces.broker import (
     Broker,
     Consumer,
+    ConsumerInfo,
     EncodedBatch,
     LogBlock,
     Offsets,
@@ -50,6 +53,7 @@ from k2core.interfaces.connector import (
     WebSocketFeed,
 )
 from k2core.interfaces.dedup import DedupStore, StoredIdentities
+from k2core.interfaces.enricher import Enricher
 from k2core.interfaces.frames import (
     ChannelFacts,
     ConnectorFacts,
@@ -58,19 +62,39 @@ from k2core.interfaces.frames import (
     Rejected,
     Subscription,
 )
-from k2core.interfaces.identities import IdentityBatch, Stream
+from k2core.interfaces.identities import IdentityBatch, Stream, number_of
+from k2core.interfaces.importer import Importer, ImportSource, Mark
 from k2core.interfaces.normalizer import Normalizer
 from k2core.interfaces.query import Key, QuerySource, Scanned, Selection, Snapshot, SourceTable
-from k2core.interfaces.sink import Head, MaintenanceReport, Ownership, Sink, SinkTable, Staged
+from k2core.interfaces.sink import Gone, Head, LogFacts, MaintenanceReport, Ownership, Sink, SinkTable, Staged
+from k2core.parsing.fields import Built, QuoteColumns, TradeColumns, quote_records, trade_records
+from k2core.parsing.parser import FrameParser
+from k2core.parsing.refusals import Refusal, RejectFrame, refusal_of
+from k2core.parsing.shapes import Quote, Row, Trade, unix_us
 from k2core.records.data_type import Column, DataType
 from k2core.records.topics import PARTITIONS, Topic, partition_of
 from k2core.telemetry.metrics import Metrics
 
+if TYPE_CHECKING:
+    from k2core.keys.flight import Claimed, InFlight, first_copies
+    from k2core.keys.groups import NEVER_SURE, KeyGroup, KeySpace, key_groups
+    from k2core.keys.window import KeyWindow
+
+_WITH_NUMPY = {
+    "flight": ("Claimed", "InFlight", "first_copies"),
+    "groups": ("NEVER_SURE", "KeyGroup", "KeySpace", "key_groups"),
+    "window": ("KeyWindow",),
+}
+"""For dedup stores; imported when first asked for, since numpy comes with them."""
+
 __all__ = [
+    "NEVER_SURE",
     "PARTITIONS",
     "Broker",
     "BrokerError",
+    "Built",
     "ChannelFacts",
+    "Claimed",
     "Clock",
     "Column",
     "CommitConflictError",
@@ -82,24 +106,36 @@ __all__ = [
     "ConnectorError",
     "ConnectorFacts",
     "Consumer",
+    "ConsumerInfo",
     "Context",
     "DataType",
     "DedupError",
     "DedupStore",
     "EncodedBatch",
+    "Enricher",
     "FencedError",
     "FrameBatch",
     "FrameKind",
+    "FrameParser",
+    "Gone",
     "Head",
     "IdentityBatch",
+    "ImportSource",
+    "Importer",
+    "InFlight",
     "K2Error",
     "Key",
+    "KeyGroup",
+    "KeySpace",
+    "KeyWindow",
     "LogBlock",
     "LogBusyError",
     "LogCorruptError",
+    "LogFacts",
     "LogFullError",
     "LogVersionError",
     "MaintenanceReport",
+    "Mark",
     "Metrics",
     "NormalizationError",
     "NormalizedBatch",
@@ -113,11 +149,16 @@ __all__ = [
     "Producer",
     "QueryError",
     "QuerySource",
+    "Quote",
+    "QuoteColumns",
+    "Refusal",
+    "RejectFrame",
     "Rejected",
     "Reply",
     "Request",
     "RestClient",
     "RestResponse",
+    "Row",
     "Scanned",
     "SchemaError",
     "Selection",
@@ -136,8 +177,26 @@ __all__ = [
     "TopicChangedError",
     "TopicInfo",
     "TopicSpec",
+    "Trade",
+    "TradeColumns",
     "Transient",
     "WebSocketFeed",
+    "first_copies",
     "hookimpl",
+    "key_groups",
+    "number_of",
     "partition_of",
+    "quote_records",
+    "refusal_of",
+    "trade_records",
+    "unix_us",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _WITH_NUMPY.items():
+        if name in names:
+            import importlib
+
+            return getattr(importlib.import_module(f"k2core.keys.{module}"), name)
+    raise AttributeError(f"k2core.plugin has no {name}")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
 
 import msgspec
 from pydantic import Field
@@ -22,18 +21,19 @@ from k2core.plugin import (
     Connector,
     ConnectorFacts,
     Context,
-    FrameBatch,
     FrameKind,
-    NormalizedBatch,
+    FrameParser,
     Normalizer,
-    Rejected,
     Reply,
     Request,
     Settings,
     Subscription,
+    Trade,
     WebSocketFeed,
     hookimpl,
 )
+
+CONTROL = (b'{"ok"', b'{"no"', b'{"beat"')
 
 
 class CoinSettings(Settings):
@@ -64,13 +64,13 @@ class CoinFeed(WebSocketFeed):
 
     def is_data(self, frame: bytes) -> bool:
         """Called for every frame: what is not clearly control goes to the normalizer, which refuses garbage."""
-        return not frame.startswith((b'{"ok"', b'{"no"', b'{"beat"'))
+        return not frame.startswith(CONTROL)
 
     def classify(self, frame: bytes) -> Reply:
         """Read a control frame; may not raise."""
         try:
             said = msgspec.json.decode(frame, type=dict[str, int | str])
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             return Reply(FrameKind.OTHER)
         if "ok" in said:
             return Reply(FrameKind.ACK, str(said["ok"]))
@@ -90,55 +90,18 @@ class CoinTrade(msgspec.Struct):
     t: int
 
 
-class CoinNormalizer(Normalizer):
-    """Frames to trades: a pure function."""
+class CoinNormalizer(FrameParser):
+    """Frames to trades, in the simple form: one frame at a time; core checks the values and builds the columns."""
 
-    def normalize(self, batch: FrameBatch) -> NormalizedBatch:
-        """Read a batch; a frame that is no trade is rejected, and costs its neighbours nothing."""
-        import pyarrow as pa
+    exchange = "coin"
 
-        rows, rejected = [], []
-        for index, frame in enumerate(batch.frames):
-            try:
-                rows.append(record(msgspec.json.decode(frame, type=CoinTrade), batch.received_ns[index]))
-            except msgspec.ValidationError as error:
-                rejected.append(Rejected(index, "wrong-type", str(error)))
-            except msgspec.DecodeError as error:
-                rejected.append(Rejected(index, "malformed-json", str(error)))
-            except InexactError as error:
-                rejected.append(Rejected(index, "inexact-number", str(error)))
-            except ValueError as error:
-                rejected.append(Rejected(index, "bad-number", str(error)))
-        records = {"trades": pa.RecordBatch.from_pylist(rows)} if rows else {}
-        return NormalizedBatch(records, rejected, yielding=len(rows))
-
-
-def record(trade: CoinTrade, received_ns: int) -> dict[str, object]:
-    """A trade as a record; the aggressor's side is the buyer's where the buyer took."""
-    return {
-        "symbol": trade.s,
-        "exchange": "coin",
-        "exchange_timestamp_ms": trade.t,
-        "price": exact(trade.p),
-        "quantity": exact(trade.q),
-        "side": "buy" if trade.b else "sell",
-        "trade_id": str(trade.n),
-        "sequence_num": trade.n,
-        "received_timestamp_us": received_ns // 1000,
-        "source": "live",
-    }
-
-
-class InexactError(Exception):
-    """A number that a double would round."""
-
-
-def exact(text: str) -> float:
-    """A number, unless it would be rounded on its way; NaN and infinities are refused after the log."""
-    number = float(text)
-    if number - number == 0 and Decimal(text) != Decimal(repr(number)):
-        raise InexactError(f"{text[:40]} would be stored as {number!r}")
-    return number
+    def parse(self, frame: bytes) -> Iterable[Trade]:
+        """Read a frame; what msgspec raises on is refused, and costs its neighbours nothing."""
+        if frame.startswith(CONTROL):
+            return []
+        trade = msgspec.json.decode(frame, type=CoinTrade)
+        side = "buy" if trade.b else "sell"
+        return [Trade(trade.s, trade.p, trade.q, side, trade.n, trade.t * 1000, sequence_num=trade.n)]
 
 
 def make_feed(settings: CoinSettings, context: Context) -> WebSocketFeed:

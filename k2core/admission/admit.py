@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from k2core.admission.checks import Limits, Placed, coded, failures, plain
+from k2core.admission.enrichment import Enrichment
 from k2core.admission.identities import Ids
 from k2core.admission.joined import Failure, Joined, Longs
 from k2core.avro.codec import Codec
@@ -90,6 +91,7 @@ class Admission:
         max_future_s: Seconds that an event time may lie after its append time.
         max_past_days: Days that an event time may lie before its append time.
         partitions: Partitions of every topic.
+        enrichment: What works out the data type's `added` columns.
     """
 
     def __init__(
@@ -100,7 +102,10 @@ class Admission:
         max_future_s: float = 86_400,
         max_past_days: float = 36_500,
         partitions: int = PARTITIONS,
+        enrichment: Enrichment | None = None,
     ) -> None:
+        self._enrichment = enrichment or Enrichment()
+        self._plain_schema = data_type.without_added().table_schema
         self.data_type, self.facts = data_type, dict(facts)
         self._codec = Codec(data_type)
         self._limits = Limits(
@@ -138,7 +143,10 @@ class Admission:
             pa.array(joined.offsets[rows]),
             pa.array(joined.timestamps[rows]),
         ]
-        return pa.Table.from_arrays([*batch.columns, *added], schema=self.data_type.table_schema)
+        columns = [*batch.columns, *added]
+        if self.data_type.added:
+            columns += self._enrichment.columns(pa.RecordBatch.from_arrays(columns, schema=self._plain_schema))
+        return pa.Table.from_arrays(columns, schema=self.data_type.table_schema)
 
     def _parts(
         self, joined: Joined, batch: pa.RecordBatch, rows: Longs, symbols: tuple[npt.NDArray[np.int32], list[str]]

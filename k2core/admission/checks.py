@@ -81,7 +81,7 @@ def failures(data_type: DataType, placed: Placed, limits: Limits) -> tuple[Mask 
 
 
 _WANTED = {
-    "bad-number": "wanted a finite number above 0 (or not below 0, for quotes)",
+    "bad-number": "wanted a finite number, above 0 or not below 0 where its data type says so",
     "wrong-exchange": "wanted the exchange that the topic is named for",
     "missing-symbol": "wanted a symbol",
     "wrong-partition": "its records do not belong on this partition",
@@ -98,10 +98,8 @@ def _refusals(data_type: DataType, placed: Placed, limits: Limits) -> Iterator[t
     yield nameless[placed.symbol_codes], "missing-symbol", "symbol"
     yield _foreign(placed), "wrong-exchange", "exchange"
     yield by_symbol[placed.symbol_codes] != placed.partitions, "wrong-partition", "symbol"
-    for name in (*data_type.positive, *data_type.not_negative):
-        values = _doubles(batch.column(name))
-        low = values > 0 if name in data_type.positive else values >= 0
-        yield ~(low & (values < np.inf)), "bad-number", name
+    for column in (c for c in data_type.columns if c.kind == "double"):
+        yield _unnumbered(batch.column(column.name), data_type, column.name), "bad-number", column.name
     yield _untimely(batch.column(data_type.order), placed.timestamps, limits), "time-out-of-range", data_type.order
     if data_type.id_column:
         length = pc.fill_null(pc.binary_length(plain(batch.column(data_type.id_column))), 0)
@@ -110,9 +108,12 @@ def _refusals(data_type: DataType, placed: Placed, limits: Limits) -> Iterator[t
         yield _sideless(batch.column("side")), "bad-side", "side"
 
 
-def _doubles(column: Any) -> npt.NDArray[np.float64]:
+def _unnumbered(column: Any, data_type: DataType, name: str) -> Mask:
+    """NaN, infinite, or below what the data type wants; null is no number, but may be allowed to be none."""
     values: npt.NDArray[np.float64] = pc.fill_null(column, np.nan).to_numpy(zero_copy_only=False)
-    return values
+    low = values > 0 if name in data_type.positive else values >= (0 if name in data_type.not_negative else -np.inf)
+    wrong: Mask = ~(low & (np.abs(values) < np.inf))
+    return wrong & column.is_valid().to_numpy(zero_copy_only=False) if column.null_count else wrong
 
 
 def _foreign(placed: Placed) -> Mask:

@@ -15,6 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from k2core.interfaces.identities import number_of
+
 SAFE_DIGITS = 18
 """Every number of so many digits is below 2**63."""
 
@@ -60,11 +62,3 @@ def _each(column: Any) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
     found = [number_of(text) for text in texts]
     canonical = np.array([number is not None for number in found], bool)
     return canonical, np.array([number or 0 for number in found], np.int64)
-
-
-def number_of(text: str) -> int | None:
-    """The number that an id is, if it is a canonical decimal below 2**63."""
-    if not (text.isascii() and text.isdigit()) or len(text) > SAFE_DIGITS + 1 or (text[0] == "0" and len(text) > 1):
-        return None
-    number = int(text)
-    return number if number < 1 << 63 else None

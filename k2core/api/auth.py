@@ -7,7 +7,7 @@ from typing import Any
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from k2core.api.server import is_loopback
+from k2core.config.reach import is_loopback
 from k2core.errors import QueryError
 
 
@@ -20,8 +20,8 @@ def require_key(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHand
     auth = connection.app.state.auth
     if not auth.accepts(_key_of(connection)):
         raise QueryError(
-            "this needs a valid API key, in the header X-API-Key or as Authorization: Bearer; `k2 up` prints one when"
-            " it makes it, and K2_API_KEY sets one",
+            "this needs a valid API key, in the header X-API-Key or as Authorization: Bearer: `k2 keys make NAME` makes"
+            " one and prints it (so does the first `k2 up`), and K2_API_KEY sets one",
             kind="unauthorized",
             status=401,
         )

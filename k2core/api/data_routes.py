@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
@@ -113,15 +112,17 @@ def _symbols_route(desk: Desk) -> HTTPRouteHandler:
 def _respond(
     request: HttpRequest, kind: str, name: str, found: Mapping[str, str], asked: RowsRequest, answer: Answer
 ) -> Response[bytes]:
-    words = {k: v for k, v in found.items() if k != "cursor"} | {"cursor": answer.next_cursor or ""}
-    next_url = f"{request.scope['path']}?{urlencode(words)}" if answer.next_cursor else None
+    following = answer.next_cursor
+    next_url = f"{request.scope['path']}?{params.next_query(found, following)}" if following else None
     headers = formats.headers(answer, next_url)
+    rows = formats.shown(answer.rows, "fields" in found)
     if kind != "json":
-        return Response(formats.TABULAR[kind](answer.rows), media_type=formats.MEDIA_TYPES[kind], headers=headers)
+        return Response(formats.TABULAR[kind](rows), media_type=formats.MEDIA_TYPES[kind], headers=headers)
     body: dict[str, Any] = {}
-    if asked.symbols is not None and name != "symbols":
-        body |= {"symbol": asked.symbols[0]} if "symbol" in found else {"symbols": asked.symbols}
-    body |= {"count": answer.rows.num_rows, name: formats.records(answer.rows)}
+    if answer.symbols is not None and name != "symbols":
+        several = "symbols" in found or len(answer.symbols) > 1
+        body |= {"symbols": answer.symbols} if several else {"symbol": answer.symbols[0]}
+    body |= {"count": answer.rows.num_rows, name: formats.records(rows)}
     body |= {"next_cursor": answer.next_cursor, "next_url": next_url, **formats.facts(answer)}
     if params.flag(found, "explain"):
         body["explain"] = answer.explain

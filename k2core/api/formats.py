@@ -21,6 +21,8 @@ MEDIA_TYPES = {
     "arrow": "application/vnd.apache.arrow.stream",
 }
 _ALIASES = {"*/*": "json", "application/*": "json", "text/*": "csv", "application/ndjson": "ndjson"}
+UNSHOWN = ("id_epoch",)
+"""Columns of tables that answers hold only where they are named: 0 until ids that start again are told apart."""
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -46,6 +48,11 @@ def format_of(named: str | None, accept: str) -> str:
         kind="not-acceptable",
         status=406,
     )
+
+
+def shown(rows: pa.Table, named: bool) -> pa.Table:
+    """Rows as they are answered: with every column that was named, or else with those that tell something."""
+    return rows if named else rows.drop_columns([c for c in UNSHOWN if c in rows.column_names])
 
 
 def records(rows: pa.Table) -> list[dict[str, Any]]:
@@ -79,6 +86,7 @@ def facts(answer: Answer) -> dict[str, Any]:
         "reproducible": answer.reproducible,
         "snapshot_id": answer.snapshot_id,
         "pin": ends_of(answer.pin),
+        "warnings": list(answer.warnings),
     }
 
 
@@ -89,6 +97,8 @@ def headers(answer: Answer, next_url: str | None) -> dict[str, str]:
         "X-K2-Reproducible": str(answer.reproducible).lower(),
         "X-K2-Snapshot": str(answer.snapshot_id or ""),
     }
+    if answer.warnings:
+        found["X-K2-Warning"] = " | ".join(answer.warnings).encode("ascii", "backslashreplace").decode()
     if answer.next_cursor and next_url:
         found |= {"X-K2-Next-Cursor": answer.next_cursor, "Link": f'<{next_url}>; rel="next"'}
     return found

@@ -7,7 +7,7 @@ from typing import Any
 
 from k2core import __version__
 from k2core.api import params
-from k2core.api.formats import MEDIA_TYPES
+from k2core.api.formats import MEDIA_TYPES, UNSHOWN
 from k2core.api.problems import MEDIA_TYPE
 from k2core.query.bars import BARS
 from k2core.query.service import QueryService
@@ -64,7 +64,7 @@ def document(service: QueryService) -> dict[str, Any]:
 def _data(name: str, summary: str, allowed: Sequence[params.Param], rows: str, row: dict[str, Any]) -> dict[str, Any]:
     body = {
         "type": "object",
-        "required": ["count", rows, "complete", "missing", "reproducible", "pin"],
+        "required": ["count", rows, "complete", "missing", "reproducible", "pin", "warnings"],
         "properties": {
             "symbol": {"type": "string"},
             "symbols": {"type": "array", "items": {"type": "string"}},
@@ -77,6 +77,7 @@ def _data(name: str, summary: str, allowed: Sequence[params.Param], rows: str, r
             "reproducible": {"type": "boolean"},
             "snapshot_id": {"type": ["integer", "null"]},
             "pin": {"type": "object"},
+            "warnings": {"type": "array", "items": {"type": "string"}},
             "explain": {"type": "object"},
         },
     }
@@ -112,7 +113,7 @@ def _operation(
 
 
 def _row(data_type: DataType) -> dict[str, Any]:
-    return _columns(data_type.table_schema)
+    return _columns(f for f in data_type.table_schema if f.name not in UNSHOWN)
 
 
 def _columns(schema: Any) -> dict[str, Any]:

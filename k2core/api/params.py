@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from k2core.errors import QueryError
 from k2core.interfaces.broker import Partition
@@ -18,7 +18,9 @@ from k2core.records.data_type import DataType
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 LONGEST_NAME = 64
 MOST_NAMES = 100
-LONGEST_CURSOR = 16_384
+LONGEST_CURSOR = 49_152
+"""Longer than that of any question that fits into the head of a request (64 KB)."""
+LONG_QUESTION = 2_000
 NOT_PART_OF_THE_QUESTION = ("cursor", "limit", "format", "explain")
 
 
@@ -112,6 +114,16 @@ def rows_request(found: Mapping[str, str], data_type: DataType, now_us: int) -> 
     )  # fmt: skip
 
 
+def next_query(found: Mapping[str, str], cursor: str) -> str:
+    """The query string of the next page: the question and its cursor; of a long question, which the cursor holds as
+    well, the cursor and what may differ from page to page.
+    """
+    words = {k: v for k, v in found.items() if k != "cursor"}
+    if len(urlencode(words)) > LONG_QUESTION:
+        words = {k: v for k, v in words.items() if k in NOT_PART_OF_THE_QUESTION}
+    return urlencode(words | {"cursor": cursor})
+
+
 def integer(found: Mapping[str, str], name: str) -> int | None:
     """A whole number, None where it is not given."""
     text = found.get(name)
@@ -165,7 +177,7 @@ def _columns(found: Mapping[str, str], data_type: DataType) -> tuple[str, ...] |
     if "fields" not in found:
         return None
     known = data_type.table_schema.names
-    for name in (names := tuple(found["fields"].split(","))):
+    for name in (names := tuple(dict.fromkeys(found["fields"].split(",")))):
         if name not in known:
             raise QueryError(f"fields: {data_type.name} has no column {name[:40]!r}{_nearest(name, known)}")
     return names

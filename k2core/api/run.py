@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 
 from k2core.admission import Admission
 from k2core.api.keys import Auth, KeysFile
@@ -44,6 +45,7 @@ class ServeParts:
         broker: The log, open.
         admissions: By data type name.
         topics: By data type name, every topic that feeds its table; they exist.
+        find_topics: The same of one data type, as of each call; None where no others will come.
         query: Settings of queries.
         api: Settings of the HTTP service.
         run: Where status files lie.
@@ -61,6 +63,7 @@ class ServeParts:
     run: RunSettings
     clock: Clock
     metrics: Metrics
+    find_topics: Callable[[str], Sequence[str]] | None = None
 
 
 def build_service(parts: ServeParts) -> QueryService:
@@ -69,7 +72,7 @@ def build_service(parts: ServeParts) -> QueryService:
     tails = {
         d.name: Tail(
             d, parts.admissions[d.name], parts.broker, sources[d.name], parts.topics[d.name], parts.query,
-            parts.clock, parts.metrics,
+            parts.clock, parts.metrics, partial(parts.find_topics, d.name) if parts.find_topics else None,
         )
         for d in parts.data_types
     }  # fmt: skip

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import ipaddress
 import resource
 import socket
 import threading
@@ -16,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from k2core.config.reach import refuse_open
 from k2core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,11 +32,7 @@ def bind(host: str, port: int, *, auth: bool) -> socket.socket:
     Raises:
         ConfigError: The port is taken, the address is not this machine's, or it is open to others without keys.
     """
-    if not auth and not is_loopback(host):
-        raise ConfigError(
-            f"[api] auth = false may not be combined with host {host}, which others can reach: remove auth = false,"
-            " or listen on 127.0.0.1"
-        )
+    refuse_open(host, auth=auth)
     listener = None
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
@@ -120,13 +116,3 @@ def _refused(host: str, port: int, error: OSError) -> ConfigError:
     if error.errno == errno.EACCES:
         return ConfigError(f"port {port} may not be used by this user: set [api] port to one above 1023")
     return ConfigError(f"[api] host {host!r}, port {port} cannot be listened on: {error.strerror or error}")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is the machine's own."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

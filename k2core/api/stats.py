@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from k2core.admission.holes import Hole
@@ -31,6 +32,7 @@ def _of(service: QueryService, name: str, writer: Status | None) -> dict[str, An
             "dead_letters": tail.follower.dead,
             "rebuilt": tail.rebuilt,
         },
+        "gone": [asdict(one) for one in snapshot.gone],
         "missing_ids": {"by_exchange": dict(tail.missing), "holes": [_hole(h) for h in tail.holes]},
         "log_records_beyond_table": _behind(ends, snapshot.offsets),
         "freshness": dict(tail.freshness.percentiles()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from k2core.broker.sealed import CATALOG, read_sealed, write_sealed
 from k2core.broker.segment import WHAT_TO_DO
 from k2core.errors import LogCorruptError, SchemaError, TopicChangedError
-from k2core.interfaces.broker import Partition, TopicInfo, TopicSpec
+from k2core.interfaces.broker import ConsumerInfo, Partition, TopicInfo, TopicSpec
 
 CONSUMERS = CATALOG + 1
 
@@ -54,6 +54,12 @@ class StoredConsumer(msgspec.Struct):
             if mark.at_us <= before_us and topic in mark.offsets:
                 newest = np.array(mark.offsets[topic], np.int64)
         return newest
+
+    def info(self, name: str, topics: Sequence[StoredTopic]) -> ConsumerInfo:
+        """The consumer as others see it."""
+        newest = self.marks[-1]
+        released = {(t.name, p): o for t in topics for p, o in enumerate(newest.offsets.get(t.number, ()))}
+        return ConsumerInfo(name=name, released=released, released_us=newest.at_us)
 
     def add_topic(self, topic: StoredTopic) -> bool:
         """Keep what this consumer has not released of a topic; False where that was so."""

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from k2core.broker.catalog import StoredTopic
 from k2core.broker.database import reading, translated
 from k2core.broker.logfile import LogFile
-from k2core.broker.producer import EPOCH_SHIFT
 from k2core.broker.retention import head_of
 from k2core.broker.sealed import Tops, read_pulse, read_tops
 from k2core.broker.segment import WHAT_TO_DO, blocks, check_body, read_head, row_id
+from k2core.broker.spans import EPOCH_SHIFT
 from k2core.errors import BrokerError, LogCorruptError, OffsetGoneError
 from k2core.interfaces.broker import Consumer, LogBlock, Offsets
 
@@ -125,6 +125,7 @@ class EmbeddedConsumer(Consumer):
     def _read(self, max_records: int) -> list[LogBlock]:
         if self._damage is not None:
             raise self._damage
+        self._file.place.check(self._file.path)
         self._version = self._data_version()
         found: list[LogBlock] = []
         added = 0

@@ -51,7 +51,16 @@ from k2core.broker.segment import WHAT_TO_DO
 from k2core.broker.settings import EmbeddedSettings
 from k2core.clock import Clock
 from k2core.errors import BrokerError, LogCorruptError
-from k2core.interfaces.broker import Broker, Consumer, Offsets, Partition, Producer, TopicInfo, TopicSpec
+from k2core.interfaces.broker import (
+    Broker,
+    Consumer,
+    ConsumerInfo,
+    Offsets,
+    Partition,
+    Producer,
+    TopicInfo,
+    TopicSpec,
+)
 
 T = TypeVar("T")
 
@@ -92,6 +101,7 @@ class EmbeddedBroker(Broker):
                 return
             lock = hold(self._file.path, self._file.settings, self._file.logger)
             try:
+                self._file.place.note(self._file.path)
                 self._reads = self._file.reader()
                 with closed_on_error(self._reads):
                     self._check()
@@ -112,6 +122,7 @@ class EmbeddedBroker(Broker):
 
     def _read(self, look: Callable[[sqlite3.Connection], T]) -> T:
         self._open()
+        self._file.place.check(self._file.path)
         with self._reading, reading(self._reads, self._file.path):
             return look(self._reads)
 
@@ -163,6 +174,31 @@ class EmbeddedBroker(Broker):
         known = self._read(read_consumers).get(name)
         if known is None or any(topic.number not in known.marks[-1].offsets for topic in wanted):
             self._write(lambda db: _register(db, name, wanted), noted=True)
+
+    def consumers(self) -> Mapping[str, ConsumerInfo]:
+        """Every registered consumer by name."""
+
+        def look(db: sqlite3.Connection) -> dict[str, ConsumerInfo]:
+            topics = list(read_topics(db).values())
+            return {name: consumer.info(name, topics) for name, consumer in read_consumers(db).items()}
+
+        return self._read(look)
+
+    def unregister(self, name: str) -> None:
+        """Forget a consumer: retention waits for it no longer."""
+
+        def change(db: sqlite3.Connection) -> None:
+            consumers = read_consumers(db)
+            if consumers.pop(name, None) is None:
+                raise BrokerError(f"{self._file.path}: there is no consumer {name!r}")
+            write_consumers(db, consumers)
+
+        self._write(change, noted=True)
+
+    def exists(self) -> bool:
+        """Whether there is a log, or files that say there was one."""
+        path = self._file.path
+        return any(path.with_name(path.name + end).exists() for end in ("", "-wal", "-note"))
 
     def release(self, name: str, offsets: Offsets) -> None:
         """A registered consumer needs nothing below these next offsets; topics it is not registered for are ignored."""

@@ -3,16 +3,49 @@
 from __future__ import annotations
 
 import logging
+import os
 import pathlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from k2core.broker.database import connect, writing
 from k2core.broker.note import NoteSlot
 from k2core.broker.settings import EmbeddedSettings
 from k2core.clock import Clock
+from k2core.errors import TopicChangedError
+
+
+class Place:
+    """Which file the log's path named when it was opened: who works on another one, or on none, must learn it."""
+
+    def __init__(self) -> None:
+        self._file: tuple[int, int] | None = None
+
+    def note(self, path: pathlib.Path) -> None:
+        """The path was opened just now."""
+        self._file = _identity(path)
+
+    def check(self, path: pathlib.Path) -> None:
+        """Nobody put another file, or nothing, in the place of the one that was opened.
+
+        Raises:
+            TopicChangedError: Somebody did.
+        """
+        if self._file is not None and _identity(path) != self._file:
+            raise TopicChangedError(
+                f"{path}: another file was put in the place of the log while this process had it open; what it did since "
+                "is in the old one. Stop every k2 process before a log is moved or restored, then start again"
+            )
+
+
+def _identity(path: pathlib.Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +58,7 @@ class LogFile:
         clock: Stamps the appends.
         note: Where acknowledged writes are noted.
         logger: For what people should see.
+        place: Noted when the log was opened.
     """
 
     path: pathlib.Path
@@ -32,6 +66,7 @@ class LogFile:
     clock: Clock
     note: NoteSlot
     logger: logging.Logger
+    place: Place = field(default_factory=Place)
 
     def reader(self) -> sqlite3.Connection:
         """A connection to read with, for one thread at a time."""
@@ -52,7 +87,12 @@ class LogFile:
             yield
 
     def acknowledge(self, serial: int) -> None:
-        """Note a write that is durable. Failing to is no failure of the write: the check at the next start says less."""
+        """Note a write that is durable. Failing to is no failure of the write: the check at the next start says less.
+
+        Raises:
+            TopicChangedError: It went into a file that is no longer the log's.
+        """
+        self.place.check(self.path)
         try:
             self.note.acknowledge(serial)
         except OSError as error:

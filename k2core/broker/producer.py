@@ -19,11 +19,11 @@ from k2core.broker.logfile import LogFile
 from k2core.broker.retention import sweep
 from k2core.broker.sealed import Tops, read_pulse, read_tops, write_pulse, write_tops
 from k2core.broker.segment import Head, body_sum, row_id
+from k2core.broker.spans import EPOCH_SHIFT
 from k2core.broker.specs import Split, by_partition
 from k2core.errors import BrokerError, LogFullError, SchemaError
 from k2core.interfaces.broker import EncodedBatch, Offsets, Partition, Producer
 
-EPOCH_SHIFT = 40
 _LOOK_AT_WAL = 256
 _WAL_BUSY_MS = 50
 _ROW_BYTES = 512

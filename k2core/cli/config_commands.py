@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import os
+from dataclasses import asdict, dataclass, field, replace
 
 import click
 
@@ -32,30 +33,50 @@ def show(as_json: bool) -> None:
 
 
 @config.command()
-@click.option("--json", "as_json", is_flag=True, help="One object: {valid, file, problems}.")
-def check(as_json: bool) -> int:
+@click.option("--json", "as_json", is_flag=True, help="One object: {valid, file, problems, notes}.")
+@click.option("--online", is_flag=True, help="Ask the exchanges, too, whether they know the symbols.")
+def check(as_json: bool, online: bool) -> int:
     """Say everything that is wrong with the settings, without touching anything. Exit code 2 where something is."""
-    file, found = find_problems()
+    found = find_problems()
+    if online and not found.problems:
+        from k2core.cli.asking import ask
+
+        unknown, unasked = ask(current().assembly)
+        found = replace(found, problems=unknown, notes=[*found.notes, *unasked])
     if as_json:
-        print_json({"valid": not found, "file": file, "problems": found})
-    elif found:
-        for line in found:
-            click.echo(line, err=True)
-    else:
-        click.echo(f"{file or 'no k2.toml: all defaults'}: no mistake found")
-    return 2 if found else 0
+        print_json({"valid": not found.problems, **asdict(found)})
+        return 2 if found.problems else 0
+    for line in found.problems:
+        click.echo(line, err=True)
+    for line in found.notes:
+        click.echo(f"note: {line}", err=True)
+    if not found.problems:
+        click.echo(f"{found.file or 'no k2.toml: all defaults'}: no mistake found")
+    return 2 if found.problems else 0
 
 
-def find_problems() -> tuple[str | None, list[str]]:
-    """The settings file, and every mistake."""
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a look at the settings found: the file, every mistake, and what is probably not meant; a line each."""
+
+    file: str | None
+    problems: list[str]
+    notes: list[str] = field(default_factory=list)
+
+
+def find_problems() -> Findings:
+    """Look at the settings, without any I/O but reading them."""
     from k2core.config.check import problems
+    from k2core.config.notes import notes
 
     session = current()
+    broken = session.file_problems()
     try:
         settings = session.config
     except SectionError as error:
-        return None, error.problems
+        return Findings(None, [*broken, *error.problems])
     except ConfigError as error:
-        return None, [str(error)]
+        return Findings(None, [*broken, str(error)])
     file = settings.layers.file
-    return str(file) if file else None, problems(settings, session.registry)
+    found = [*broken, *problems(settings, session.registry)]
+    return Findings(str(file) if file else None, found, notes(settings, session.registry, os.environ))

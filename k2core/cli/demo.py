@@ -73,7 +73,8 @@ def folder_of(keep: Path | None) -> Iterator[Path]:
 
 def start(session: Session, folder: Path, exchange: str, seed: int | None) -> Run:
     """Start the exchange, write the settings, start `k2 up`."""
-    data_types = {n: e.component for n, e in session.registry.usable("data-type").items() if e.component.table}
+    channels = session.registry.find("connector", exchange).component.capabilities.channels
+    data_types = {name: session.registry.find("data-type", name).component for name in channels}
     session.registry.find("sink", "iceberg")
     stack = ExitStack()
     with stack:  # closed here only where something below fails
@@ -88,8 +89,9 @@ def start(session: Session, folder: Path, exchange: str, seed: int | None) -> Ru
         stack.callback(stop, child)
         view.say(f"k2 demo: a local {exchange} on {settings.get('websocket_url', 'loopback')}, data in {folder}")
         return Run(
-            session=session, folder=folder, exchange=local, data_types=data_types, child=child, view=view,
-            api=Api(port, key), symbol=next(iter(settings.get("symbols", ["BTCUSDT"]))), stack=stack.pop_all(),
+            session=session, folder=folder, exchange=local, exchange_name=exchange, data_types=data_types,
+            child=child, view=view, api=Api(port, key), symbol=next(iter(settings.get("symbols", ["BTCUSDT"]))),
+            stack=stack.pop_all(),
         )  # fmt: skip
 
 
@@ -116,8 +118,9 @@ def play(run: Run, once: bool, stopped: list[int]) -> dict[str, float | None]:
     ago_s = max(1, min(60, int((time.monotonic() - began) / 2)))
     p50_ms = show(run.api, run.symbol, run.warehouse, ago_s, run.view.say)
     run.api.close()
-    run.view.say('\nNext: put `[connectors.binance]` with `symbols = ["BTCUSDT"]` into k2.toml and type `k2 up`;')
-    run.view.say("`k2 query trades --symbol BTCUSDT`, `k2 plugins`, `k2 config show`, `k2 doctor`.\n")
+    name, symbol = run.exchange_name, run.symbol
+    run.view.say(f'\nNext: put `[connectors.{name}]` with `symbols = ["{symbol}"]` into k2.toml and type `k2 up`;')
+    run.view.say(f"`k2 query trades --symbol {symbol}`, `k2 plugins`, `k2 config show`, `k2 doctor`.\n")
     if not once:
         run.view.say("It goes on serving; Ctrl-C ends it.")
         wait_until("Ctrl-C", lambda: False, float("inf"), run, stopped)

@@ -73,7 +73,7 @@ def free_port() -> int:
 
 def write_settings(folder: Path, exchange: str, connector: Mapping[str, Any], port: int) -> Path:
     """Write the demo's `k2.toml`."""
-    lines = [f"[connectors.{exchange}]", *(f"{key} = {toml(value)}" for key, value in connector.items())]
+    lines = connector_lines(exchange, connector)
     lines += ["", "[broker]", 'use = "embedded"', 'path = "data/log.db"']
     lines += ["", "[sinks.lake]", 'use = "iceberg"', 'warehouse = "data/warehouse"']
     lines += ["", "[writer]", "commit_interval_s = 2", "min_commit_interval_s = 2"]
@@ -81,6 +81,11 @@ def write_settings(folder: Path, exchange: str, connector: Mapping[str, Any], po
     file = folder / "k2.toml"
     file.write_text("\n".join(lines), "utf-8")
     return file
+
+
+def connector_lines(exchange: str, connector: Mapping[str, Any]) -> list[str]:
+    """A connector's section of `k2.toml`."""
+    return [f"[connectors.{exchange}]", *(f"{key} = {toml(value)}" for key, value in connector.items())]
 
 
 def toml(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -17,16 +16,15 @@ from k2core.cli.demo_exchange import ExchangeThread
 from k2core.cli.demo_proof import Proof, prove, stored_rows
 from k2core.cli.demo_tour import Api
 from k2core.cli.dlq import letters
+from k2core.cli.exchange import local_exchange
 from k2core.cli.session import Session
 from k2core.cli.topics import DEAD_LETTERS
 from k2core.cli.view import View
-from k2core.component import Context
 from k2core.config import load_config
-from k2core.config.build import Assembly, construct
+from k2core.config.build import Assembly
 from k2core.discovery import Registry
 from k2core.errors import K2Error
 from k2core.records.data_type import DataType
-from k2core.telemetry.metrics import Metrics
 from k2core.telemetry.status import read_statuses
 
 if TYPE_CHECKING:
@@ -42,6 +40,7 @@ class Run:
     session: Session
     folder: Path
     exchange: ExchangeThread
+    exchange_name: str
     data_types: dict[str, DataType]
     child: Child
     view: View
@@ -75,10 +74,7 @@ def make_exchange(registry: Registry, name: str, seed: int | None) -> LocalExcha
     """
     entry = registry.find("local-exchange", name)
     settings = entry.component.settings.model_validate({} if seed is None else {"seed": seed})
-    logger = logging.getLogger(f"k2.local-exchange.{name}")
-    context = Context(clock=Session().clock, logger=logger, metrics=Metrics(), instance=name)
-    exchange: LocalExchange = construct(entry, settings, context)
-    return exchange
+    return local_exchange(registry, name, settings)
 
 
 def wait_until(what: str, holds: Callable[[], bool], limit_s: float, run: Run, stopped: list[int]) -> None:

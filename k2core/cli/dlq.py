@@ -11,7 +11,7 @@ import click
 
 from k2core.cli.session import current
 from k2core.cli.terminal import print_json, print_table
-from k2core.cli.topics import DEAD_LETTERS, topics_of
+from k2core.cli.topics import DEAD_LETTERS, existing_log, topics_of
 
 if TYPE_CHECKING:
     from k2core.interfaces.broker import Broker, LogBlock
@@ -27,7 +27,7 @@ POLL_RECORDS = 8192
 def dlq(limit: int, as_json: bool) -> None:
     """List dead letters, newest first: what could not become a record, and why."""
     assembly = current().assembly
-    with assembly.broker() as log:
+    with existing_log(assembly) as log:
         found = newest(letters(log, assembly.data_types()[DEAD_LETTERS]), limit)
     if as_json:
         print_json([{**row, "payload": base64.b64encode(row["payload"]).decode()} for row in found])

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from k2core.cli.history import check_tables
 from k2core.cli.preflight import DataPath, RunLock, check_port, check_writable, data_paths
 from k2core.cli.session import Session, current
 from k2core.cli.terminal import print_json
@@ -85,6 +86,8 @@ def plugins(session: Session) -> Iterator[Finding]:
         elif entry.state == "clash":
             repair = f"pip uninstall {entry.distribution}"
         yield Finding(f"plugin {entry.distribution}", False, f"{entry.kind} {entry.name}: {entry.error}", repair)
+    for entry in session.registry.warnings:
+        yield Finding(f"plugin {entry.distribution}", True, f"works, but {entry.error}: tell its author")
     working = sum(entry.state == "ok" for entry in session.registry.entries)
     yield Finding("plugins", True, f"{working} components, data types and commands work")
 
@@ -93,16 +96,20 @@ def settings(session: Session) -> Iterator[Finding]:
     """Every mistake in the settings."""
     from k2core.cli.config_commands import find_problems
 
-    file, problems = find_problems()
-    for problem in problems:
+    found = find_problems()
+    for problem in found.problems:
         yield Finding("settings", False, problem, _repair_settings(problem))
-    if not problems:
-        yield Finding("settings", True, file or "no k2.toml: all defaults")
+    for note in found.notes:
+        yield Finding("settings note", True, note)
+    if not found.problems:
+        yield Finding("settings", True, found.file or "no k2.toml: all defaults")
 
 
 def _repair_settings(problem: str) -> str:
     _, found, command = problem.partition("try `")
-    return command.split("`")[0] if found else "edit that file; docs/configuration.md lists every key"
+    if found and "did you mean" not in problem:
+        return command.split("`")[0]
+    return "edit that file, or unset that variable; docs/configuration.md lists every key"
 
 
 def paths(session: Session) -> Iterator[Finding]:
@@ -139,6 +146,8 @@ def log(session: Session) -> Iterator[Finding]:
     """Whether the log opens and is of a version that this k2 reads."""
 
     def look() -> str:
+        if not session.assembly.broker().exists():
+            return "none yet: `k2 up` makes it"
         with session.assembly.broker() as opened:
             return f"{len(opened.topics())} topics"
 
@@ -154,6 +163,12 @@ def tables(session: Session) -> Iterator[Finding]:
             held = [t.table for t in types if source.table(t).newest().id is not None]
         return f"{', '.join(str(name) for name in held) or 'empty so far'}"
 
+    def compare() -> None:
+        check_tables(session.assembly)
+
+    yield _opened(
+        "history", "the log is the one that fed the tables", "docs/operations.md, A log was replaced", compare
+    )
     yield _opened("tables", "can be read", "restore the warehouse from a backup, or set its path to a new folder", look)
 
 

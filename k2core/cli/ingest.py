@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from k2core.cli.history import watch
+from k2core.cli.preflight import RunLock
 from k2core.cli.processes import Process, process
-from k2core.cli.topics import DEAD_LETTERS, declared_topics, ensure_topics
-from k2core.cli.write import consumer_name
+from k2core.cli.session import current
+from k2core.cli.topics import DEAD_LETTERS, consumer_name, declared_topics, ensure_topics
 from k2core.config.build import Capture
 from k2core.errors import K2Error
 from k2core.interfaces.connector import Connector
@@ -31,23 +33,33 @@ DRAIN_SHARE = 0.4
 @click.command()
 def ingest() -> None:
     """Capture the configured exchanges into the log."""
-    with process("ingest") as self, pipelines(self) as made:
+    # Before the status is touched: it may be another one's.
+    with RunLock(current().config.run.path, "ingest"), process("ingest") as self, pipelines(self) as made:
         results = asyncio.run(run(self, made))
         report(self, results)
 
 
 async def run(self: Process, made: Sequence[IngestPipeline]) -> list[Ended]:
-    """Run until a signal comes, telling now and then how it goes."""
+    """Run until a signal comes, telling now and then how it goes.
+
+    Raises:
+        TopicChangedError: The log is not the one that fed the tables.
+    """
     from k2core.ingest.run import run_all
 
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     self.signals.call(lambda: loop.call_soon_threadsafe(stop.set))
     telling = asyncio.create_task(tell(self, made, stop))
+    watching = asyncio.create_task(watch(self, stop))
     try:
-        return await run_all(made, stop, self.logger)
+        results = await run_all(made, stop, self.logger)
+        if watching.done() and (replaced := watching.result()):
+            raise replaced
+        return results
     finally:
         telling.cancel()
-        await asyncio.gather(telling, return_exceptions=True)
+        watching.cancel()
+        await asyncio.gather(telling, watching, return_exceptions=True)
 
 
 async def tell(self: Process, made: Sequence[IngestPipeline], stop: asyncio.Event) -> None:

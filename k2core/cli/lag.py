@@ -9,7 +9,7 @@ import click
 
 from k2core.cli.session import current
 from k2core.cli.terminal import print_json, print_table
-from k2core.cli.topics import topics_of
+from k2core.cli.topics import existing_log, topics_of
 from k2core.config.build import Assembly
 
 
@@ -30,7 +30,7 @@ def lags(assembly: Assembly) -> Iterator[Lag]:
     Raises:
         K2Error: Log or table cannot be read.
     """
-    with assembly.broker() as log, assembly.query_source() as source:
+    with existing_log(assembly) as log, assembly.query_source() as source:
         for data_type in assembly.data_types().values():
             if data_type.table is None:
                 continue

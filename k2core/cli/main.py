@@ -20,13 +20,17 @@ from k2core.errors import ConfigError, FencedError, K2Error, LogVersionError, Pl
 
 COMMANDS = {
     "config": ("k2core.cli.config_commands:config", "Show the settings that hold, or check them."),
+    "consumers": ("k2core.cli.consumers:consumers", "List who reads the log, or remove one that never comes back."),
     "demo": ("k2core.cli.demo:demo", "See it work, without a network: a local exchange, k2 up, a tour."),
     "dlq": ("k2core.cli.dlq:dlq", "List dead letters: what could not become a record, and why."),
     "doctor": ("k2core.cli.doctor:doctor", "Look for what is wrong here, and say what repairs it."),
+    "import": ("k2core.cli.importing:import_files", "Append the rows of CSV or Parquet files to the log."),
+    "exchange": ("k2core.cli.exchange:exchange", "Be an exchange on this machine: k2 up without the internet."),
     "ingest": ("k2core.cli.ingest:ingest", "Exchanges to log."),
     "keys": ("k2core.cli.keys:keys", "Make, list and revoke API keys."),
     "lag": ("k2core.cli.lag:lag", "How far tables are behind the log."),
     "maintain": ("k2core.cli.maintain:maintain", "Compact, expire and clean tables."),
+    "plugin": ("k2core.cli.plugin:plugin", "Write a plugin: a small one that works, to start from."),
     "plugins": ("k2core.cli.plugins:plugins", "List every component, data type and command."),
     "query": ("k2core.cli.query:query", "Ask for rows, the newest tick and the whole history in one call."),
     "record": ("k2core.cli.record:record", "Keep raw frames in files, without log and tables."),

@@ -10,6 +10,7 @@ import click
 from k2core.cli.session import current
 from k2core.cli.terminal import print_json, print_table
 from k2core.config.build import Assembly
+from k2core.errors import ConfigError
 
 
 @click.command()
@@ -30,8 +31,11 @@ def maintained(assembly: Assembly, dry_run: bool) -> Iterator[dict[str, Any]]:
 
     Raises:
         SinkError: A table cannot be maintained.
+        ConfigError: A sink has no tables yet.
     """
     for name, sink in assembly.sinks().items():
+        if not sink.exists():
+            raise ConfigError(f"there are no tables in [sinks.{name}] yet: run `k2 up` (or `k2 write`) first")
         with sink:
             for data_type in assembly.data_types().values():
                 if data_type.table is None:

@@ -86,17 +86,22 @@ def check_port(host: str, port: int) -> None:
 
 
 class RunLock:
-    """Held by the one `k2 up` on a run folder; the kernel releases it with the process, however that ends."""
+    """Held by the one `k2 up`, or `k2 ingest`, on a run folder; the kernel releases it with the process, however that ends.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._path = folder, folder / "up.lock"
+    Args:
+        folder: The run folder.
+        command: `up` or `ingest`.
+    """
+
+    def __init__(self, folder: Path, command: str = "up") -> None:
+        self._folder, self._path, self._command = folder, folder / f"{command}.lock", command
         self._file: int | None = None
 
     def __enter__(self) -> Self:
         """Take it.
 
         Raises:
-            ConfigError: Another `k2 up` has it, or the folder cannot be written.
+            ConfigError: Another one has it, or the folder cannot be written.
         """
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -109,12 +114,20 @@ class RunLock:
         except BlockingIOError as error:
             holder = os.read(self._file, 32).decode(errors="replace").strip() or "unknown"
             os.close(self._file)
-            raise ConfigError(
-                f"another `k2 up` (pid {holder}) runs on {self._folder}: stop it first, or give this one its own data"
-            ) from error
+            raise ConfigError(self._conflict(holder)) from error
         os.ftruncate(self._file, 0)
         os.write(self._file, f"{os.getpid()}\n".encode())
         return self
+
+    def _conflict(self, holder: str) -> str:
+        if self._command == "up":
+            return (
+                f"another `k2 up` (pid {holder}) runs on {self._folder}: stop it first, or give this one its own data"
+            )
+        return (
+            f"another `k2 ingest` (pid {holder}) captures already (run folder {self._folder}), and a second one would only capture everything twice: stop it "
+            "first; to capture other exchanges beside it, give this one settings with a run.path of its own"
+        )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

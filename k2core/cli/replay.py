@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 @click.option("--speed", type=click.FloatRange(min=0), help="1: as recorded, 10: ten times as fast, 0: at once.")
 @click.option("--skip-unknown", is_flag=True, help="Pass over frames of channels that k2 does not read.")
 @click.option("--check", is_flag=True, help="Read everything, say what is there and whether it is whole.")
+@click.option("--serve", is_flag=True, help="Be the exchange, on this machine, for an unchanged connector.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="With --serve: port; else a free one.")
 @click.option("--json", "as_json", is_flag=True, help="With --check: one JSON value.")
 def replay(path: Path, **options: Any) -> None:
     """Play what `k2 record` kept.
@@ -46,10 +48,14 @@ def replay(path: Path, **options: Any) -> None:
         check(path, options["exchange"], options["as_json"])
         return
     files = files_of(path, options["exchange"])
+    window = _window(options["first"], options["last"])
+    if options["serve"]:
+        from k2core.cli.replay_serve import serve_recording
+
+        serve_recording(files, window, 1 if options["speed"] is None else options["speed"], options["port"])
+        return
     with process("replay") as self:
-        into_log(
-            self, files, _window(options["first"], options["last"]), options["speed"] or 0, options["skip_unknown"]
-        )
+        into_log(self, files, window, options["speed"] or 0, options["skip_unknown"])
 
 
 def check(path: Path, exchange: str, as_json: bool) -> None:

@@ -47,7 +47,23 @@ class Session:
         if missing := [file for file in self.plugin_files if not file.is_file()]:
             raise ConfigError(f"--plugin {missing[0]}: there is no such file")
 
-        return discover(files=self.plugin_files)
+        return discover(files=self.plugin_files, limit_s=self._plugin_timeout_s())
+
+    def _plugin_timeout_s(self) -> float:
+        """The setting, or its default where the settings are wrong: plugins are listed all the same."""
+        from k2core.config import load_config
+        from k2core.discovery.loading import LIMIT_S
+
+        try:
+            return load_config(self.config_option).run.plugin_timeout_s
+        except ConfigError:
+            return LIMIT_S
+
+    def file_problems(self) -> list[str]:
+        """What is wrong with files given with `--plugin`, a line each."""
+        named = {path.name for path in self.plugin_files}
+        broken = (e for e in self.registry.broken if e.kind == "plugin" and e.distribution in named)
+        return [f"--plugin {entry.distribution}: {entry.error}" for entry in broken]
 
     @functools.cached_property
     def config(self) -> Config:
@@ -70,10 +86,8 @@ class Session:
         """
         from k2core.config.build import Assembly
 
-        named = {path.name for path in self.plugin_files}
-        for entry in self.registry.broken:
-            if entry.kind == "plugin" and entry.distribution in named:
-                raise PluginError(f"--plugin {entry.distribution}: {entry.error}")
+        for problem in self.file_problems():
+            raise PluginError(problem)
         return Assembly(self.config, self.registry, self.clock)
 
     def arguments(self) -> list[str]:

@@ -53,11 +53,19 @@ class Limits:
 
 @dataclass(slots=True)
 class Ending:
-    """How it ended: exit code, children that had to be killed while they still had work, and those fenced for good."""
+    """How it ended.
+
+    Args:
+        code: Exit code.
+        cut_short: Children that had to be killed while they still had work.
+        fenced: Children that were fenced for good.
+        deadline: Monotonic time until which stopping may take.
+    """
 
     code: int = 0
     cut_short: list[str] = field(default_factory=list)
     fenced: list[str] = field(default_factory=list)
+    deadline: float = 0.0
 
 
 class Supervisor:
@@ -177,7 +185,7 @@ class Supervisor:
 
     def _stop(self) -> Ending:
         ending = Ending(self._failure or (FENCED if self._fenced else 0), fenced=list(self._fenced))
-        deadline = self._clock.monotonic() + self._limits.drain
+        deadline = ending.deadline = self._clock.monotonic() + self._limits.drain
         for number, child in enumerate(self._children):
             later = len(self._children) - number - 1
             until = deadline - later * self._limits.drain * 0.1  # those after it keep a share of the time

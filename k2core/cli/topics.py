@@ -5,12 +5,15 @@ Also what connectors declare of each data type: the writer and every tail must j
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from k2core.config.build import Assembly
 from k2core.discovery import Registry
+from k2core.errors import ConfigError
 from k2core.interfaces.broker import Broker
 from k2core.interfaces.frames import ChannelFacts, ConnectorFacts
+from k2core.interfaces.importer import Importer
 from k2core.records.data_type import DataType
 from k2core.records.topics import Topic
 
@@ -24,12 +27,36 @@ def topics_of(data_type: str, log: Broker, declared: Iterable[Topic] = ()) -> li
 
 
 def declared_topics(assembly: Assembly) -> list[Topic]:
-    """Topics that the configured connectors write, dead letters too; none where none is configured."""
-    return [
-        Topic(facts.asset_class, name, facts.exchange)
-        for facts, data_types in assembly.asked()
-        for name in (*data_types, DEAD_LETTERS)
+    """Topics that the configured connectors and imports write, dead letters too; none where none is configured."""
+    asked = [*assembly.asked(), *((i.facts, tuple(i.facts.channels)) for i in assembly.importers().values())]
+    found = [
+        Topic(facts.asset_class, name, facts.exchange) for facts, names in asked for name in (*names, DEAD_LETTERS)
     ]
+    return list(dict.fromkeys(found))
+
+
+def consumer_name(sink: str, data_type: DataType) -> str:
+    """Name under which the log knows a table as a consumer: retention keeps what it has not released."""
+    return f"{sink}.{data_type.table}"
+
+
+@contextmanager
+def existing_log(assembly: Assembly) -> Iterator[Broker]:
+    """The log, opened by a command that only reads: where there is none, none is made.
+
+    Raises:
+        ConfigError: There is none; the message says what makes one.
+    """
+    log, section = assembly.broker(), assembly.config.broker
+    if not log.exists():
+        path = getattr(assembly.config.settings(section, assembly.registry)[1], "path", section.use)
+        file = assembly.config.layers.file or "no k2.toml, defaults"
+        raise ConfigError(
+            f"there is no log at {path} yet (settings: {file}): run `k2 up` (or `k2 ingest`, or `k2 demo`) first, or name "
+            "the settings of the log that you mean with --config"
+        )
+    with log:
+        yield log
 
 
 def ensure_topics(log: Broker, topics: Iterable[Topic], data_types: Mapping[str, DataType]) -> None:
@@ -51,9 +78,9 @@ def is_of(topic: str, data_type: str) -> bool:
         return False
 
 
-def channel_facts(registry: Registry, data_type: str) -> dict[str, ChannelFacts]:
-    """By exchange, what the installed connectors declare of a data type."""
-    found: dict[str, ChannelFacts] = {}
+def channel_facts(registry: Registry, data_type: str, importers: Iterable[Importer] = ()) -> dict[str, ChannelFacts]:
+    """By exchange, what the installed connectors, and imports of other exchanges, declare of a data type."""
+    found = {i.facts.exchange: i.facts.channels[data_type] for i in importers if data_type in i.facts.channels}
     for entry in registry.usable("connector").values():
         facts: ConnectorFacts = entry.component.capabilities
         if data_type in facts.channels:

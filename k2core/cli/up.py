@@ -8,27 +8,35 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
+from k2core.broker.spans import lag_of
+from k2core.cli.asking import LeftOut
 from k2core.cli.child import ChildSpec
 from k2core.cli.orphan import die_with_parent, is_minded
 from k2core.cli.preflight import RunLock, check_port, check_writable, data_paths
 from k2core.cli.session import Session, current
 from k2core.cli.supervise import Ending, Limits, Supervisor
+from k2core.cli.topics import consumer_name, existing_log
 from k2core.cli.view import View
 from k2core.errors import K2Error
-from k2core.telemetry.status import read_statuses
+from k2core.telemetry.status import Status, read_statuses
 
 if TYPE_CHECKING:
     from k2core.config import Config
+    from k2core.config.build import Assembly
 
 ORDER = ("ingest", "write", "serve")
 """Children, in the order they are stopped: what one leaves in the log, the next still takes."""
 
 CUT_BY_SIGNAL = 130
+
+LEAST_S = 0.5
+"""So long is waited for the log's own count at least, also when the time to stop is over."""
 
 
 @click.command()
@@ -44,6 +52,8 @@ def up(port: int | None) -> int:
         check(session)
         forget_statuses(session.config)
         view = View(session.assembly.clock)
+        for note in remarks(session):
+            view.say(f"k2 up: note: {note}")
         ending = mind(session, view)
         view.clear()
         view.say(last_line(ending, session))
@@ -68,8 +78,19 @@ def check(session: Session) -> None:
     for place in data_paths(session.config, session.registry):
         check_writable(place)
     check_port(session.config.api.host, session.config.api.port)
+    with RunLock(session.config.run.path, "ingest"):
+        pass  # nobody captures here already
     with assembly.broker() as log:
         log.topics()
+
+
+def remarks(session: Session) -> list[str]:
+    """What stops nothing, but should be known: plugins that are left out, and settings that are probably not meant."""
+    from k2core.config.notes import notes
+
+    plugins = [e for e in session.registry.entries if e.kind == "plugin"]
+    told = [f"plugin {e.provenance} {'is left out: it ' if e.state == 'broken' else ''}{e.error}" for e in plugins]
+    return told + notes(session.config, session.registry, os.environ)
 
 
 def forget_statuses(config: Config) -> None:
@@ -114,6 +135,12 @@ def mind(session: Session, view: View) -> Ending:
     host = f"[{config.api.host}]" if ":" in config.api.host else config.api.host
     where = f"http://{host}:{config.api.port}/v1" if config.api.port else "a free port, named below"
     view.say(f"k2 up: API on {where} · pid {os.getpid()} · Ctrl-C stops")
+    left_out = LeftOut(lambda line: view.say(f"k2 up: {line}"))
+
+    def tick(statuses: dict[str, Status]) -> None:
+        left_out.tick(statuses)
+        view.tick(statuses)
+
     return Supervisor(
         specs(session, key),
         folder=config.run.path,
@@ -121,7 +148,7 @@ def mind(session: Session, view: View) -> Ending:
         limits=limits,
         say=lambda line: view.say(f"k2 up: {line}"),
         relay=view.say,
-        tick=view.tick,
+        tick=tick,
     ).run()
 
 
@@ -134,14 +161,42 @@ def last_line(ending: Ending, session: Session) -> str:
 
 
 def remaining(ending: Ending, session: Session) -> str:
-    """What the writer could not commit in time: as it says itself, or where it was cut short or fenced, as log and tables say."""
+    """What the writer could not commit in time: as it says itself, or where it was cut short or fenced, as the log says.
+
+    Takes no longer than what is left of the time to stop: who froze a child may have frozen a disk.
+    """
     if "write" not in [*ending.cut_short, *ending.fenced]:
         status = read_statuses(session.config.run.path).get("write")
         left = status.facts.get("remaining", {}) if status else {}
         return ", ".join(f"{count:,} {name}" for name, count in left.items())
-    from k2core.cli.lag import lags
+    found: list[str] = []
 
-    try:
-        return ", ".join(f"{lag.records:,} {lag.data_type}" for lag in lags(session.assembly) if lag.records)
-    except K2Error as error:
-        return f"what lies beyond the tables ({error})"
+    def look() -> None:
+        try:
+            counts = uncommitted(session.assembly)
+        except (K2Error, OSError) as error:
+            found.append(f"what lies beyond the tables ({error})")
+        else:
+            found.append(", ".join(f"{count:,} {name}" for name, count in counts.items()))
+
+    looking = threading.Thread(target=look, name="remaining", daemon=True)
+    looking.start()
+    looking.join(max(LEAST_S, ending.deadline - session.clock.monotonic()))
+    return found[0] if found else "what lies beyond the tables (`k2 lag` counts it)"
+
+
+def uncommitted(assembly: Assembly) -> dict[str, int]:
+    """By data type, records that the first sink's tables have not released: from the log alone, which opens in no time.
+
+    Raises:
+        K2Error: The log cannot be read.
+    """
+    with existing_log(assembly) as log:
+        known, sink = log.consumers(), assembly.config.sinks[0].instance
+        found = {}
+        for name, data_type in assembly.data_types().items():
+            consumer = known.get(consumer_name(sink, data_type)) if data_type.table else None
+            if consumer is not None:
+                topics = sorted({topic for topic, _ in consumer.released})
+                found[name] = sum(lag_of(log.ends(topics), consumer.released).values())
+    return {name: count for name, count in found.items() if count}

@@ -1,4 +1,4 @@
-"""What `k2 up` shows while it runs: one live line on a terminal, a plain line now and then elsewhere. On stderr."""
+"""What `k2 up` shows while it runs: live figures on a terminal, a plain line now and then elsewhere. On stderr."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import click
 
+from k2core.cli.asking import left_out
 from k2core.clock import Clock
 from k2core.telemetry.status import Status
 
@@ -16,6 +17,7 @@ PLAIN_EVERY_S = 10.0
 LIVE_EVERY_S = 0.5
 FIGURES = "k2: "
 """How a plain line of figures begins."""
+SEPARATOR = " · "
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +33,21 @@ class Numbers:
     lag: int = 0
     tail_rows: int = 0
     missing_ids: int = 0
+    left_out: tuple[str, ...] = ()
 
     @property
     def line(self) -> str:
-        """All of it in one line."""
+        """All of it in one line; what is wrong stands last."""
         parts = [
             f"connections {self.connections}", f"in the log {self.records:,}", f"stored {self.stored:,}",
             f"commits {self.commits:,}", f"lag {self.lag:,}", f"duplicates dropped {self.duplicates:,}",
             f"dead letters {self.dead:,}", f"tail {self.tail_rows:,}",
         ]  # fmt: skip
-        return " · ".join(parts + ([f"MISSING IDS {self.missing_ids:,}"] if self.missing_ids else []))
+        if self.missing_ids:
+            parts.append(f"MISSING IDS {self.missing_ids:,}")
+        if self.left_out:
+            parts.append(f"NOT CAPTURED {', '.join(self.left_out)}")
+        return SEPARATOR.join(parts)
 
 
 def numbers(statuses: dict[str, Status]) -> Numbers:
@@ -60,6 +67,7 @@ def numbers(statuses: dict[str, Status]) -> Numbers:
         lag=value("write", "k2_writer_lag_records"),
         tail_rows=value("serve", "k2_serve_tail_rows"),
         missing_ids=value("write", "k2_writer_missing_ids"),
+        left_out=tuple(left_out(statuses)),
     )
 
 
@@ -88,7 +96,7 @@ class View:
             return
         with self._lock:
             width = shutil.get_terminal_size().columns
-            wiped, self._shown = self._wipe(), line[: width - 1]
+            wiped, self._shown = self._wipe(), wrapped(line, width - 1)
             click.echo(wiped + self._shown, err=True, nl=False)
 
     def clear(self) -> None:
@@ -98,4 +106,15 @@ class View:
             self._shown = ""
 
     def _wipe(self) -> str:
-        return "\r\x1b[K" if self._shown else ""
+        return "\r\x1b[K" + "\x1b[1A\x1b[K" * self._shown.count("\n") if self._shown else ""
+
+
+def wrapped(line: str, width: int) -> str:
+    """A line of figures over as many lines as it needs, each of whole figures; one that is too long is cut."""
+    lines: list[str] = []
+    for figure in line.split(SEPARATOR):
+        if lines and len(lines[-1]) + len(SEPARATOR) + len(figure) <= width:
+            lines[-1] += SEPARATOR + figure
+        else:
+            lines.append(figure[:width])
+    return "\n".join(lines)

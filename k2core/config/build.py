@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from k2core.clock import Clock, SystemClock
 from k2core.component import Context, Settings
+from k2core.config.enriching import Enriching, check_enricher, extended
 from k2core.config.resolve import Config, Section, find_component
 from k2core.config.validate import validate
 from k2core.discovery.registry import Entry, Registry
@@ -20,6 +21,7 @@ from k2core.interfaces.broker import Broker
 from k2core.interfaces.connector import Connector, WebSocketFeed
 from k2core.interfaces.dedup import DedupStore
 from k2core.interfaces.frames import ConnectorFacts
+from k2core.interfaces.importer import Importer
 from k2core.interfaces.normalizer import Normalizer
 from k2core.interfaces.query import QuerySource
 from k2core.interfaces.sink import Sink
@@ -75,8 +77,44 @@ class Assembly:
         return cast("QuerySource", construct(entry, settings, self._context(entry.kind, section.instance)))
 
     def data_types(self) -> dict[str, DataType]:
-        """Every data type that works, by name."""
+        """Every data type that works, by name, as the log knows it."""
         return {name: entry.component for name, entry in self.registry.usable("data-type").items()}
+
+    def table_types(self) -> dict[str, DataType]:
+        """Every data type that works, by name, with the columns that the configured enrichers add to its table.
+
+        Raises:
+            ConfigError: Two enrichers have a column of one name.
+            PluginError: An enricher cannot be made.
+        """
+        return extended(self.data_types(), self.enriching())
+
+    def enriching(self) -> list[Enriching]:
+        """What `[enrichers.NAME]` asks for, in the order of the file.
+
+        Raises:
+            K2Error: One cannot be made.
+        """
+        return [self._enriching(section) for section in self.config.enrichers]
+
+    def importers(self) -> dict[str, Importer]:
+        """What `[imports.NAME]` asks for, by name.
+
+        Raises:
+            K2Error: One cannot be made.
+        """
+        return {s.instance: cast("Importer", self._of_section(s)) for s in self.config.imports}
+
+    def _enriching(self, section: Section) -> Enriching:
+        entry, settings = self.config.settings(section, self.registry)
+        enricher = construct(entry, settings, self._context("enricher", section.instance))
+        name = ".".join(section.path)
+        one = Enriching(
+            section=name, instance=section.instance, provenance=entry.provenance, enricher=enricher,
+            active=section.active,
+        )  # fmt: skip
+        check_enricher(one)
+        return one
 
     def captures(self) -> list[Capture]:
         """What `[connectors.NAME]` asks for.
@@ -145,7 +183,9 @@ class Assembly:
 
     def _context(self, kind: str, instance: str) -> Context:
         logger = logging.getLogger(f"k2.{kind}.{instance}")
-        return Context(clock=self.clock, logger=logger, metrics=self.metrics, instance=instance)
+        return Context(
+            clock=self.clock, logger=logger, metrics=self.metrics, instance=instance, data_types=self.data_types()
+        )
 
 
 def asked_data_types(entry: Entry, settings: Settings) -> tuple[str, ...]:

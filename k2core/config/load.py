@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from k2core.config.lines import lines_of
 from k2core.discovery.registry import did_you_mean
 from k2core.errors import ConfigError
 
-NAMED = ("connectors", "normalizers", "sinks")
+NAMED = ("connectors", "normalizers", "enrichers", "sinks", "imports")
 """Sections that hold one table per instance."""
 
 SINGLE = ("broker", "dedup")
@@ -45,18 +46,29 @@ class Layers:
         folder: What relative paths are relative to: the file's folder, else the working directory.
         tree: Section → keys, merged.
         origins: Path → where its value comes from: the file's name, a variable, `command line`.
+        lines: Path → its line in the file.
     """
 
     file: Path | None
     folder: Path
     tree: dict[str, Any] = field(repr=False)  # may hold secrets
     origins: dict[Path_, str] = field(default_factory=dict)
+    lines: Mapping[Path_, int] = field(default_factory=dict)
 
     def origin(self, path: Path_) -> str:
         """Where the value at a path, or the nearest table above it, comes from."""
         while path and path not in self.origins:
             path = path[:-1]
         return self.origins.get(path, self.file.name if self.file else "settings")
+
+    def where(self, path: Path_) -> str:
+        """The origin of a path for a message, with the line if it is the file's: `k2.toml:3: sinks.lake.use`."""
+        origin, named = self.origin(path), ".".join(path)
+        if self.file is None or origin != self.file.name:
+            return f"{origin}: {named}"
+        while path and path not in self.lines:
+            path = path[:-1]
+        return f"{origin}:{self.lines[path]}: {named}" if path else f"{origin}: {named}"
 
 
 def load_layers(
@@ -74,8 +86,8 @@ def load_layers(
         ConfigError: A named file is missing or is not TOML, a section is unknown or not a table.
     """
     file = find_file(option, env, cwd or Path.cwd())
-    tree = read_file(file) if file else {}
-    layers = Layers(file=file, folder=(file.parent if file else cwd or Path.cwd()).absolute(), tree=tree)
+    tree, lines = read_file(file) if file else ({}, {})
+    layers = Layers(file=file, folder=(file.parent if file else cwd or Path.cwd()).absolute(), tree=tree, lines=lines)
     _note_origins(tree, (), file.name if file else "", layers.origins)
     _check_shape(layers)
     for name, text in sorted(env.items()):
@@ -102,8 +114,8 @@ def find_file(option: Path | None, env: Mapping[str, str], cwd: Path) -> Path | 
     return here if here.is_file() else None
 
 
-def read_file(file: Path) -> dict[str, Any]:
-    """Parse a settings file.
+def read_file(file: Path) -> tuple[dict[str, Any], dict[Path_, int]]:
+    """Parse a settings file, and find its keys' lines.
 
     Raises:
         ConfigError: It cannot be read or is not TOML; the message names file and line.
@@ -113,7 +125,7 @@ def read_file(file: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: cannot be read: {error}") from error
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text), lines_of(text)
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"\(at line (\d+)", str(error))
         line = found.group(1) if found else len(text.splitlines())
@@ -149,16 +161,17 @@ def _note_origins(tree: Any, path: Path_, origin: str, origins: dict[Path_, str]
 
 def _check_shape(layers: Layers) -> None:
     for section, keys in layers.tree.items():
-        where = f"{layers.file}: {section}"
+        where = layers.where((section,))
         if section not in SECTIONS:
             raise ConfigError(f"{where}: unknown section{did_you_mean(section, SECTIONS)}")
         if not isinstance(keys, dict):
             raise ConfigError(f"{where}: must be a table, as [{section}]")
         for instance, table in keys.items() if section in NAMED else ():
+            where = layers.where((section, instance))
             if not isinstance(table, dict):
-                raise ConfigError(f"{where}.{instance}: must be a table, as [{section}.NAME]")
+                raise ConfigError(f"{where}: must be a table, as [{section}.NAME]")
             if not _INSTANCE.fullmatch(instance):
-                raise ConfigError(f"{where}.{instance}: names are lower case, as [{section}.binance]")
+                raise ConfigError(f"{where}: names are lower case, as [{section}.binance]")
 
 
 def _put(layers: Layers, path: Path_, text: str, origin: str) -> None:

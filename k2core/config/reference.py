@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import sys
-import types
-import typing
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from k2core.config.load import CORE
 from k2core.config.resolve import CORE_MODELS, KIND_OF
 from k2core.config.validate import inner_model
+from k2core.config.wording import type_name
 from k2core.discovery.loading import discover
 from k2core.discovery.registry import Registry
 
@@ -31,7 +29,8 @@ key) mean anything. Relative paths are relative to the file's folder. `k2 config
 origin, `k2 config check` everything that is wrong.
 
 The name of a table is the instance, `use` the component: `[sinks.lake]` with `use = "iceberg"`. Without `use` the
-instance's name is the component's; `[broker]` uses `embedded`, `[dedup]` uses `memory`, and where no sink is named there
+instance's name is the component's; `[enrichers.NAME]` also takes `active = false`, which keeps an enricher's columns and
+stops it. `[broker]` uses `embedded`, `[dedup]` uses `memory`, and where no sink is named there
 is one, `lake`, that uses `iceberg`.
 """
 
@@ -74,23 +73,6 @@ def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
             continue
         cells = (f"`{prefix}{name}`", type_name(field.annotation), _default(field), field.description or "")
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def type_name(annotation: Any) -> str:
-    """How people write a type in TOML: text, number, list of text …"""
-    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(type_name(a) for a in args if a is not type(None))
-    if origin is typing.Literal:
-        return ", ".join(f"`{a}`" for a in args)
-    if origin is typing.Annotated:
-        return type_name(args[0])
-    if origin is dict or annotation is dict:
-        return "table"
-    if origin in (list, tuple, set, frozenset) or getattr(origin, "__name__", "") == "Sequence":
-        return f"list of {type_name(args[0])}" if args else "list"
-    names = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path"}
-    return "secret" if annotation is SecretStr else names.get(annotation, getattr(annotation, "__name__", "text"))
 
 
 def _default(field: FieldInfo) -> str:

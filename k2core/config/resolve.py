@@ -35,9 +35,11 @@ CORE_MODELS: dict[str, type[Settings]] = {
 KIND_OF = {
     "connectors": "connector",
     "normalizers": "normalizer",
+    "enrichers": "enricher",
     "sinks": "sink",
     "broker": "broker",
     "dedup": "dedup-store",
+    "imports": "importer",
 }
 """Section → kind of the components it names."""
 
@@ -54,12 +56,14 @@ class Section:
         instance: Its name: `lake`, `broker`.
         use: The component.
         values: Its own keys, as merged.
+        active: False where `active = false` switches an enricher off.
     """
 
     path: Path_
     instance: str
     use: str
     values: Mapping[str, Any] = field(repr=False)  # may hold secrets
+    active: bool = True
 
     @property
     def kind(self) -> str:
@@ -81,14 +85,18 @@ class Config:
     run: RunSettings
     connectors: tuple[Section, ...]
     normalizers: tuple[Section, ...]
+    enrichers: tuple[Section, ...]
     sinks: tuple[Section, ...]
+    imports: tuple[Section, ...]
     broker: Section
     dedup: Section
 
     @property
     def sections(self) -> tuple[Section, ...]:
         """Every component's section."""
-        return (*self.connectors, *self.normalizers, self.broker, self.dedup, *self.sinks)
+        return (
+            *self.connectors, *self.normalizers, *self.enrichers, self.broker, self.dedup, *self.sinks, *self.imports
+        )  # fmt: skip
 
     def settings(self, section: Section, registry: Registry) -> tuple[Entry, Settings]:
         """The component that a section names, and its settings.
@@ -113,7 +121,15 @@ def find_component(kind: str, name: str, path: Path_, layers: Layers, registry: 
         return registry.find(kind, name)
     except PluginError as error:
         kept = ConfigError if "did you mean" in str(error) else PluginError
-        raise kept(f"{layers.origin(path)}: {'.'.join(path)}: {error}") from error
+        raise kept(f"{layers.where(path)}: {error}{_implied(kind, name, path, layers, registry)}") from error
+
+
+def _implied(kind: str, name: str, path: Path_, layers: Layers, registry: Registry) -> str:
+    """For a name that nobody wrote as `use`: that a section's own name is its component unless it says otherwise."""
+    known = list(registry.usable(kind))
+    if path[-1] != "use" or path in layers.origins or path[-2] != name or not known:
+        return ""
+    return f' ([{".".join(path[:-1])}] has no `use`, so its name is its component\'s: add `use = "{known[0]}"`?)'
 
 
 def load_config(
@@ -160,6 +176,21 @@ def _instances(name: str, layers: Layers) -> tuple[Section, ...]:
 def _section(path: Path_, instance: str, table: Mapping[str, Any], layers: Layers) -> Section:
     use = table.get("use", _DEFAULT_USE.get(path, instance))
     if not isinstance(use, str):
-        where = f"{layers.origin((*path, 'use'))}: {'.'.join(path)}.use"
-        raise ConfigError(f"{where}: must be a component's name, not {use!r}")
-    return Section(path=path, instance=instance, use=str(use), values={k: v for k, v in table.items() if k != "use"})
+        raise ConfigError(f"{layers.where((*path, 'use'))}: must be a component's name, not {use!r}")
+    own = {"use", "active"} if path[0] == "enrichers" else {"use"}
+    return Section(
+        path=path,
+        instance=instance,
+        use=str(use),
+        values={k: v for k, v in table.items() if k not in own},
+        active=_active(path, table, layers) if "active" in own else True,
+    )
+
+
+def _active(path: Path_, table: Mapping[str, Any], layers: Layers) -> bool:
+    found = table.get("active", True)
+    if isinstance(found, str) and found.lower() in ("true", "false"):  # from the environment
+        found = found.lower() == "true"
+    if not isinstance(found, bool):
+        raise ConfigError(f"{layers.where((*path, 'active'))}: must be true or false, not {found!r}")
+    return found

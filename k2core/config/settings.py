@@ -7,6 +7,7 @@ Component sections are `[connectors.NAME]`, `[normalizers.NAME]`, `[broker]`, `[
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 
@@ -35,6 +36,21 @@ class WriterSettings(Settings):
         86_400, ge=0, description="A record whose event time is further ahead is a dead letter."
     )
     max_past_days: float = Field(36_500, gt=0, description="A record whose event time is older is a dead letter.")
+    begin: Literal["first-record", "log-start"] = Field(
+        "first-record",
+        description="first-record: a new table refuses a log whose first records were removed. log-start: it begins with "
+        "what the log still has, and records in the table what it lacks.",
+    )
+    retry_first_s: float = Field(
+        0.1, gt=0, description="Pause before what failed is tried again; it doubles each time."
+    )
+    retry_longest_s: float = Field(5, gt=0, description="It grows no further than this.")
+    drain_tries: int = Field(20, ge=1, description="Failures in a row after which a writer that is to end gives up.")
+    stalled_s: float = Field(60, gt=0, description="`--once` gives up after so long without any progress.")
+    conflicts: int = Field(
+        10, ge=1, description="Commits in a row that somebody else's changes may undo before that counts as a failure."
+    )
+    topics_s: float = Field(5, gt=0, description="How often the log is asked for new topics.")
 
 
 class MaintenanceSettings(Settings):
@@ -56,6 +72,7 @@ class QuerySettings(Settings):
     default_rows: int = Field(1000, ge=1, description="`limit` where none is given.")
     max_bars: int = Field(100_000, ge=1, description="Bars in one OHLCV answer, at most.")
     wait_s: float = Field(2, ge=0, description="How long a query waits for a time to close or an offset to appear.")
+    topics_s: float = Field(5, gt=0, description="How often the log is asked for new topics.")
 
 
 class ApiSettings(Settings):
@@ -79,4 +96,7 @@ class RunSettings(Settings):
     )
     drain_s: float = Field(25, gt=0, description="Time that `k2 up` takes to stop, at most.")
     wedged_s: float = Field(15, gt=0, description="A process that says nothing for so long counts as wedged.")
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Level of k2's own log lines.")
+    plugin_timeout_s: float = Field(
+        10, gt=0, description="The import of a plugin, and each of its hooks, is cut off after this."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Level of k2's own log lines.")

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from k2core.component import Settings
 from k2core.config.load import EnvText, Layers, Path_
+from k2core.config.wording import complaint, element_of
 from k2core.discovery.registry import did_you_mean
 from k2core.errors import ConfigError
 
@@ -45,7 +46,7 @@ def validate(
         SectionError: Some keys are unknown, missing or wrong.
     """
     try:
-        made = model.model_validate(_read_texts(model, values))
+        made = model.model_validate(read_texts(model, values))
     except ValidationError as error:
         raise SectionError([_word(e, model, path, layers, provenance) for e in error.errors()]) from error
     return typing.cast("Settings", _absolute(made, layers.folder))
@@ -74,7 +75,7 @@ def _containers(annotation: Any) -> set[type]:
     return {o for o in origins if isinstance(o, type) and o not in (str, bytes)}
 
 
-def _read_texts(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+def read_texts(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
     """Turn texts of the environment into what their fields hold: JSON or comma lists where that is a container."""
     read: dict[str, Any] = {}
     for key, value in values.items():
@@ -83,7 +84,7 @@ def _read_texts(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, 
         if isinstance(value, EnvText):
             value = _read_text(value, field.annotation if field else str)
         elif inner and isinstance(value, dict):
-            value = _read_texts(inner, value)
+            value = read_texts(inner, value)
         read[key] = value
     return read
 
@@ -104,15 +105,23 @@ def _read_text(text: str, annotation: Any) -> Any:
 
 def _word(error: ErrorDetails, model: type[BaseModel], path: Path_, layers: Layers, provenance: str) -> str:
     parts = tuple(str(p) for p in error["loc"])
-    full = (*path, *parts)
-    where = f"{layers.origin(full)}: {'.'.join(full)}"
+    where = layers.where((*path, *parts))
     by = f" ({provenance})" if provenance else ""
     if error["type"] == "extra_forbidden":
         return f"{where}: unknown key{by}{did_you_mean(parts[-1], _siblings(model, parts[:-1]))}"
     if error["type"] == "missing":
-        return f"{where}: is needed and has no default{by}"
-    got = "" if _secret_at(model, parts) or isinstance(error["input"], dict) else f", not {error['input']!r}"
-    return f"{where}: {error['msg']}{got}{by}"
+        table = ".".join((*path, *parts[:-1]))
+        return f"{where}: is needed and has no default: add `{parts[-1]} = …` to [{table}]{by}"
+    return f"{where}: {complaint(error, _annotation_at(model, parts), _secret_at(model, parts))}{by}"
+
+
+def _annotation_at(model: type[BaseModel], parts: tuple[str, ...]) -> Any:
+    """What the value at a path was to be; behind a list's name, what its entries are."""
+    for length in range(len(parts), 0, -1):
+        found = _model_at(model, parts[: length - 1])
+        if found and (field := found.model_fields.get(parts[length - 1])):
+            return field.annotation if length == len(parts) else element_of(field.annotation)
+    return str
 
 
 def _model_at(model: type[BaseModel], parts: tuple[str, ...]) -> type[BaseModel] | None:
@@ -129,9 +138,12 @@ def _siblings(model: type[BaseModel], parts: tuple[str, ...]) -> list[str]:
 
 
 def _secret_at(model: type[BaseModel], parts: tuple[str, ...]) -> bool:
-    found = _model_at(model, parts[:-1])
-    field = found.model_fields.get(parts[-1]) if found and parts else None
-    return field is None or is_secret(field.annotation)
+    """Whether the value at a path may not be shown: it, or the list that it stands in, is a secret or unknown."""
+    for length in range(len(parts), 0, -1):
+        found = _model_at(model, parts[: length - 1])
+        if found and (field := found.model_fields.get(parts[length - 1])):
+            return is_secret(field.annotation)
+    return True
 
 
 def _absolute(settings: BaseModel, folder: Path) -> BaseModel:

@@ -1,17 +1,19 @@
 """Calls a plugin's hooks and checks what they return: types, names, settings models, declared facts.
 
-A hook that raises or returns something else than it should becomes an entry with state `broken`; its neighbours live.
+A hook that raises, hangs or returns something else than it should becomes an entry with state `broken`; its neighbours live.
 """
 
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from k2core.component import Component, Settings
+from k2core.discovery.attempt import Failed
 from k2core.discovery.registry import Entry
 from k2core.interfaces.frames import ConnectorFacts
 from k2core.records.data_type import DataType
@@ -24,15 +26,20 @@ if TYPE_CHECKING:
 HOOKS = {
     "k2_connectors": "connector",
     "k2_normalizers": "normalizer",
+    "k2_enrichers": "enricher",
     "k2_dedup_stores": "dedup-store",
     "k2_sinks": "sink",
     "k2_brokers": "broker",
     "k2_query_sources": "query-source",
+    "k2_importers": "importer",
     "k2_data_types": "data-type",
     "k2_commands": "command",
     "k2_local_exchanges": "local-exchange",
 }
 """Hook → kind of what it returns."""
+
+MOST = 1000
+"""Things that one hook may return."""
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 _DATA_TYPE_NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -47,26 +54,24 @@ class _Offer:
     thing: Any
 
 
-def collect(register: pluggy.PluginManager, source: Source) -> list[Entry]:
-    """Everything that one registered plugin offers."""
+def collect(register: pluggy.PluginManager, source: Source, limit_s: float) -> list[Entry]:
+    """Everything that one registered plugin offers; each hook may take `limit_s` seconds."""
     entries: list[Entry] = []
     for hook, kind in HOOKS.items():
         for impl in getattr(register.hook, hook).get_hookimpls():
-            entries += _call(hook, kind, impl.function, source)
+            entries += _call(hook, kind, impl.function, source, limit_s)
     return entries
 
 
-def _call(hook: str, kind: str, function: Callable[[], Any], source: Source) -> Iterator[Entry]:
+def _call(hook: str, kind: str, function: Callable[[], Any], source: Source, limit_s: float) -> Iterator[Entry]:
     try:
-        returned = function()
-        things = list(returned) if _is_iterable(returned) else None
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises is its own fault alone
-        yield source.broken(f"{hook} raised {type(error).__name__}: {error}")
+        offers = source.attempt(hook, lambda: _offers(kind, function()), limit_s)
+    except Failed as error:
+        offers = str(error)
+    if isinstance(offers, str):
+        yield source.broken(f"{hook} {offers}")
         return
-    if things is None:
-        yield source.broken(f"{hook} returned {type(returned).__name__}, not an iterable of {_wanted(kind)}")
-        return
-    for offer in (_check(kind, thing) for thing in things):
+    for offer in offers:
         yield Entry(
             kind=kind,
             name=offer.name or source.name,
@@ -76,6 +81,14 @@ def _call(hook: str, kind: str, function: Callable[[], Any], source: Source) -> 
             error=offer.error,
             component=None if offer.error else offer.thing,
         )
+
+
+def _offers(kind: str, returned: Any) -> list[_Offer] | str:
+    """What a hook returned, checked, or why it cannot be."""
+    if not _is_iterable(returned):
+        return f"returned {type(returned).__name__}, not an iterable of {_wanted(kind)}"
+    offers = [_check(kind, thing) for thing in itertools.islice(returned, MOST + 1)]
+    return offers if len(offers) <= MOST else f"returned more than {MOST:,} things; does it end?"
 
 
 def _is_iterable(returned: object) -> bool:

@@ -12,18 +12,33 @@ from k2core.errors import PluginError
 CORE = "k2core"
 """Distribution whose names nobody else can take."""
 
+_EXCHANGES = ("binance", "kraken", "coinbase")
+KNOWN = {
+    "connector": _EXCHANGES,
+    "normalizer": _EXCHANGES,
+    "local-exchange": _EXCHANGES,
+    "sink": ("iceberg",),
+    "query-source": ("iceberg",),
+    "dedup-store": ("memory",),
+    "enricher": ("notional",),
+    "importer": ("files",),
+    "data-type": ("ticks",),
+}
+"""Names that plugins of this repository offer, each from the distribution `k2-plugin-NAME`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One thing that a plugin offers, or (kind `plugin`) a plugin that could not be read.
 
     Args:
-        kind: `connector`, `normalizer`, `dedup-store`, `sink`, `broker`, `query-source`, `data-type`, `command`,
-            `local-exchange`; `plugin` for what failed as a whole.
+        kind: `connector`, `normalizer`, `enricher`, `dedup-store`, `sink`, `broker`, `query-source`, `importer`,
+            `data-type`, `command`, `local-exchange`; `plugin` for what failed as a whole.
         name: The component's name; for a `plugin` the entry point's name.
         distribution: Who offers it: a distribution, or a file's name.
         version: Its version; empty where it has none.
-        state: `ok`, `broken`, or `clash` where somebody else offers the same name.
+        state: `ok`, `broken`, `clash` where somebody else offers the same name, or (kind `plugin`) `warning`: it works,
+            and did something that no plugin should do.
         error: What is wrong; empty while it is ok.
         component: The `Component`, `DataType` or command; None where it is broken.
     """
@@ -32,7 +47,7 @@ class Entry:
     name: str
     distribution: str
     version: str
-    state: Literal["ok", "broken", "clash"] = "ok"
+    state: Literal["ok", "broken", "clash", "warning"] = "ok"
     error: str = ""
     component: Any = None
 
@@ -43,9 +58,16 @@ class Entry:
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
-    """`; did you mean 'right'?`, or nothing where no known name is near."""
-    near = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    """`; did you mean 'right'?`, or nothing where no known name is near. Case does not count."""
+    found = nearest(wrong, known)
+    return f"; did you mean {found!r}?" if found else ""
+
+
+def nearest(wrong: str, known: Iterable[str]) -> str:
+    """The known name that is nearest to a wrong one; empty where none is near."""
+    by_lower = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(wrong.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[near[0]] if near else ""
 
 
 class Registry:
@@ -62,7 +84,12 @@ class Registry:
     @property
     def broken(self) -> Sequence[Entry]:
         """What cannot be used."""
-        return tuple(e for e in self._entries if e.state != "ok")
+        return tuple(e for e in self._entries if e.state in ("broken", "clash"))
+
+    @property
+    def warnings(self) -> Sequence[Entry]:
+        """Plugins that work, and did something that no plugin should do."""
+        return tuple(e for e in self._entries if e.state == "warning")
 
     def usable(self, kind: str) -> dict[str, Entry]:
         """The entries of one kind that work, by name."""
@@ -83,12 +110,24 @@ class Registry:
         raise PluginError(self._missing(kind, name))
 
     def _missing(self, kind: str, name: str) -> str:
-        suspects = [e for e in self._entries if e.kind == "plugin" and name in f"{e.name} {e.distribution}"]
-        if suspects:
-            first = suspects[0]
-            return f"{kind} {name!r} is not available: {first.provenance} is broken: {first.error}"
-        near = did_you_mean(name, self.usable(kind))
-        return f"there is no {kind} {name!r}{near or ''}{'' if near else f'; try `pip install k2-plugin-{name}`'}"
+        for entry in self._entries:
+            if entry.kind == "plugin" and entry.state == "broken" and name in f"{entry.name} {entry.distribution}":
+                return f"{kind} {name!r} is not available: {entry.provenance} is broken: {entry.error}"
+        return f"there is no {kind} {name!r}{self._advice(kind, name)}"
+
+    def _advice(self, kind: str, name: str) -> str:
+        """What was probably meant: a name that is installed, one that k2 knows of, else a plugin of that very name."""
+        installed = self.usable(kind)
+        if near := nearest(name, installed):
+            return f"; did you mean {near!r}? If not, try `pip install k2-plugin-{name}`"
+        others = sorted({e.kind for e in self._entries if e.name == name and e.state == "ok"})
+        if others:
+            return f": {name!r} is a {others[0]}; installed {kind}s: {', '.join(installed) or 'none'}"
+        if near := nearest(name, known := KNOWN.get(kind, ())):
+            meant = "" if name in known else f" did you mean {near!r}?"
+            return f";{meant} {'Then' if meant else 'try'} `pip install k2-plugin-{near}`"
+        there = f"installed: {', '.join(installed)}; " if installed else ""
+        return f"; {there}if a plugin offers it, try `pip install k2-plugin-{name}`"
 
 
 def mark_clashes(entries: list[Entry]) -> list[Entry]:

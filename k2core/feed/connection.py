@@ -22,6 +22,7 @@ from k2core.interfaces.connector import FrameKind, Request
 
 CONTROL = frozenset({FrameKind.ACK, FrameKind.REFUSED, FrameKind.HEARTBEAT, FrameKind.CLOSING})
 """Kinds that end here. `OTHER` goes on to the normalizer: it alone can tell an unknown message from a broken one."""
+BY_US = "closed by us"
 OVERLOAD_S = 5.0
 """A connection that ends so soon after its reading was paused was cut because we were slow."""
 
@@ -52,6 +53,7 @@ class Connection(LinkEvents):
         self._live = Liveness(feed.limits, self._subscribing, shared.clock.monotonic())
         self._link: Link | None = None
         self._paused, self._resumed_at = False, -OVERLOAD_S
+        self._retiring = False
         self._opened: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[str] = loop.create_future()
         self.fed: asyncio.Future[None] = loop.create_future()
@@ -104,10 +106,11 @@ class Connection(LinkEvents):
 
     async def retire(self) -> None:
         """Close in order; what the exchange sent before its answer still counts. Bounded."""
+        self._retiring = True
         self._write(self._wire.close())
         self._pacer.stop()
         await asyncio.wait([self.ended], timeout=self._shared.settings.close_timeout_s)
-        self._end("closed by us", abort=True)
+        self._end(BY_US, abort=True)
 
     def received(self, data: bytes) -> None:
         """Take what one read brought."""
@@ -215,7 +218,9 @@ class Connection(LinkEvents):
     def _end(self, why: str, *, abort: bool = False) -> None:
         if not self.alive:
             return
-        slow = self._paused or self._shared.clock.monotonic() - self._resumed_at < OVERLOAD_S
+        if self._retiring:
+            why = BY_US  # however the exchange answers that, or does not
+        slow = not self._retiring and (self._paused or self._shared.clock.monotonic() - self._resumed_at < OVERLOAD_S)
         self._shared.totals.overload_cuts += slow
         self.ended.set_result(f"{why} (cause: overload, we read too slowly)" if slow else why)
         self._pacer.stop()

@@ -59,6 +59,7 @@ class FeedConnector(Connector):
     ) -> None:
         settings, limits = settings or FeedSettings(), feed.limits
         self._rest, self._shards, self._closed = rest, list[Shard](), False
+        self._starting: asyncio.Task[None] | None = None
         self._state = FeedState(
             feed=feed,
             settings=settings,
@@ -79,10 +80,25 @@ class FeedConnector(Connector):
             ConfigError: The feed asks for nothing, or its address is none.
         """
         state = self._state
-        await self._start()
+        if not await self._begun():
+            return
         while (batch := await state.queue.get()) is not None:
             state.metrics.set("k2_ingest_queue_frames", state.queue.frames, exchange=state.exchange)
             yield batch
+
+    async def _begun(self) -> bool:
+        """Start; False where `close` came first: an exchange that does not answer must not hold it up."""
+        if self._closed:
+            return False
+        self._starting = asyncio.create_task(self._start())
+        try:
+            await asyncio.wait([self._starting])
+        finally:
+            self._starting.cancel()
+        if self._starting.cancelled():
+            return False
+        self._starting.result()
+        return True
 
     async def _start(self) -> None:
         state, wanted = self._state, list(dict.fromkeys(self._state.feed.subscriptions()))
@@ -157,6 +173,8 @@ class FeedConnector(Connector):
             return
         self._closed = True
         state = self._state
+        if self._starting is not None:
+            self._starting.cancel()
         for task in (keepers := list(state.keepers)):
             task.cancel()
         await asyncio.gather(*keepers, return_exceptions=True)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from k2core.errors import ConfigError, ConnectorError
-from k2core.feed.connection import Connection
+from k2core.feed.connection import BY_US, Connection
 from k2core.feed.pacing import Backoff
 from k2core.feed.shared import FeedState
 from k2core.feed.subscribing import Wanted
@@ -125,7 +125,8 @@ class Shard:
             self._gauge()
         if connection.stable:
             self._backoff.reset()
-        shared.totals.last_error = why
+        if why != BY_US:
+            shared.totals.last_error = why
         counts = connection.counts
         shared.logger.info("connection %d ended after %d frames: %s", connection.number, counts.received, why)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from k2core.errors import NormalizationError
@@ -177,7 +177,7 @@ class Digest:
     def _dead(self, batch: FrameBatch, one: Rejected) -> DeadFrame:
         if not 0 <= one.index < len(batch):
             raise NormalizationError(f"rejected frame {one.index} of a batch of {len(batch)}")
-        origin = f"{batch.connection}/{batch.first_number + one.index}"
+        origin = f"{batch.origin or batch.connection}/{batch.first_number + one.index}"
         return DeadFrame(origin, one.reason, one.detail, batch.frames[one.index][: self._payload_bytes])
 
     def _letters(self, dead: Sequence[DeadFrame], now_ms: int) -> pa.RecordBatch:
@@ -199,9 +199,9 @@ class Digest:
 def halves(batch: FrameBatch) -> tuple[FrameBatch, FrameBatch]:
     """A batch in two."""
     at = len(batch) // 2
-    first = FrameBatch(batch.frames[:at], batch.received_ns[:at], batch.connection, batch.first_number)
-    last = FrameBatch(batch.frames[at:], batch.received_ns[at:], batch.connection, batch.first_number + at)
-    return first, last
+    first = replace(batch, frames=batch.frames[:at], received_ns=batch.received_ns[:at])
+    rest = batch.frames[at:], batch.received_ns[at:], batch.first_number + at
+    return first, replace(batch, frames=rest[0], received_ns=rest[1], first_number=rest[2])
 
 
 def partitions_of(symbols: Any) -> Any:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from k2core.errors import BrokerError
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -47,6 +49,21 @@ class TopicInfo:
     name: str
     id: str
     partitions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumerInfo:
+    """A registered consumer, as the log has it.
+
+    Args:
+        name: The name it registered under.
+        released: By partition of its topics, what it needs nothing below any more.
+        released_us: When it last released anything, Unix µs; 0 where it never did.
+    """
+
+    name: str
+    released: Offsets
+    released_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +195,22 @@ class Broker(ABC):
     @abstractmethod
     def release(self, name: str, offsets: Offsets) -> None:
         """A registered consumer needs nothing below these next offsets any more (they never go down)."""
+
+    def consumers(self) -> Mapping[str, ConsumerInfo]:
+        """Every registered consumer by name; empty for a log that keeps none."""
+        return {}
+
+    def unregister(self, name: str) -> None:
+        """Forget a consumer: retention waits for it no longer.
+
+        Raises:
+            BrokerError: There is none of that name.
+        """
+        raise BrokerError(f"this log has no registered consumer {name!r}")
+
+    def exists(self) -> bool:
+        """Whether there is a log; asked before it is opened, by those who only read and must not make one."""
+        return True
 
     @abstractmethod
     def ends(self, topics: Sequence[str]) -> dict[Partition, int]:

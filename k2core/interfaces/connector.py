@@ -16,8 +16,8 @@ class FrameKind(Enum):
     """What a frame is for, as `WebSocketFeed.classify` says it."""
 
     DATA = "data"
-    ACK = "ack"  # a subscription was accepted; `Reply.request_id` says which
-    REFUSED = "refused"  # a subscription was refused
+    ACK = "ack"  # accepted; `Reply.request_id` or `Reply.subscriptions` says what
+    REFUSED = "refused"  # the same, refused
     HEARTBEAT = "heartbeat"  # alive, no data
     CLOSING = "closing"  # the server is about to close: reconnect now, before it does
     OTHER = "other"  # control that needs nothing done
@@ -31,11 +31,15 @@ class Reply:
         kind: What it is.
         request_id: The request it answers, where it names one.
         message: The exchange's own words, for errors.
+        subscriptions: What it accepts or refuses, where it names that: one of many, or all so far; of the request that
+            it names, else of any. A request is answered once all that it asked for is, and what nobody asked for is
+            ignored. Empty: the reply is about the whole request.
     """
 
     kind: FrameKind
     request_id: str | None = None
     message: str = ""
+    subscriptions: Sequence[Subscription] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +71,18 @@ class ConnectionLimits:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A control message to send; `request_id` is what its acknowledgement will name."""
+    """A control message to send.
+
+    Args:
+        payload: The message.
+        request_id: What its acknowledgement will name.
+        subscriptions: What it asks for; a feed that cuts what it was given into several requests says it, so that a
+            refusal touches these alone. Empty: all that `subscribe` was given.
+    """
 
     payload: bytes
     request_id: str
+    subscriptions: tuple[Subscription, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

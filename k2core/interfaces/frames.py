@@ -19,12 +19,14 @@ class FrameBatch:
         received_ns: Receive time of each, Unix ns, n of them.
         connection: Number of the connection within this process.
         first_number: Number of the first frame on that connection; the others follow without holes.
+        origin: What dead letters name instead of the connection's number, as a file's name.
     """
 
     frames: Sequence[bytes]
     received_ns: Sequence[int]
     connection: int = 0
     first_number: int = 0
+    origin: str = ""
 
     def __len__(self) -> int:
         return len(self.frames)

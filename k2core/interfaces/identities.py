@@ -1,4 +1,8 @@
-"""Identities of records as columns: what dedup stores, sinks and tails compare."""
+"""Identities of records as columns: what dedup stores, sinks and tails compare.
+
+The canonical form of an identity is its *text*; a text that is a canonical decimal may stand as the number instead, so
+that equal texts and equal numbers mean the same (`number_of`).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,17 @@ if TYPE_CHECKING:
 
     from k2core.interfaces.broker import Partition
     from k2core.interfaces.frames import IdKind
+
+LONGEST = 19
+"""Digits of 2**63 - 1; a longer text is no such number, and is never converted."""
+
+
+def number_of(text: str) -> int | None:
+    """The number that an id is: a canonical decimal (no sign, no leading zero) below 2**63; else None."""
+    if len(text) > LONGEST or not (text.isascii() and text.isdigit()) or (text[0] == "0" and len(text) > 1):
+        return None
+    number = int(text)
+    return number if number < 1 << 63 else None
 
 
 @dataclass(frozen=True, slots=True, order=True)

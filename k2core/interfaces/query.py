@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from k2core.interfaces.broker import Offsets
+    from k2core.interfaces.broker import Offsets, Partition
     from k2core.interfaces.dedup import StoredIdentities
+    from k2core.interfaces.sink import Gone
     from k2core.records.data_type import DataType
 
 Key = tuple[int, str, int, int]
@@ -58,6 +59,7 @@ class Snapshot:
         offsets: B, next offset per partition.
         timestamp_ms: When it was committed.
         extra: Whatever the source needs to read it.
+        topic_ids, stamps, gone: As in the sink's `Head`: what the table says of the log that fed it.
     """
 
     id: int | None
@@ -65,6 +67,9 @@ class Snapshot:
     offsets: Offsets
     timestamp_ms: int
     extra: Any = None
+    topic_ids: Mapping[str, str] = field(default_factory=dict)
+    stamps: Mapping[Partition, str] = field(default_factory=dict)
+    gone: tuple[Gone, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +123,9 @@ class SourceTable(ABC):
         """Partial bars of the selected rows, to be merged with other partial bars.
 
         Columns: symbol, exchange, bar_ms (start), first_ms/first_topic/first_partition/first_offset and open,
-        last_ms/last_topic/last_partition/last_offset and close, high, low, volume, notional, trades.
+        last_ms/last_topic/last_partition/last_offset and close, high, low, volume, notional, trades. Optional:
+        volume_parts and notional_parts, lists of at least one double whose exact sum the sum is. With them bars are
+        the same to the last bit wherever table and memory meet; without, each partial sum counts as it is.
         """
 
     @abstractmethod
@@ -128,6 +135,10 @@ class SourceTable(ABC):
     @abstractmethod
     def stored(self, snapshot: Snapshot | None = None) -> StoredIdentities:
         """Identities in one snapshot, or in the newest as of each call."""
+
+    def seen(self, snapshot: Snapshot) -> frozenset[tuple[str, str]] | None:
+        """Every (symbol, exchange) that the table had rows of, where that is known without reading rows; else None."""
+        return None
 
     def stats(self) -> Mapping[str, int]:
         """Rows, files, bytes, snapshots of the table."""

@@ -16,6 +16,38 @@ if TYPE_CHECKING:
     from k2core.records.data_type import DataType
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Gone:
+    """Records of one partition that retention removed before the table had them.
+
+    Args:
+        topic: Topic name.
+        partition: Partition number.
+        first_offset: The first of them.
+        next_offset: Behind the last of them: where the table goes on.
+        before_us: They were appended before this, Unix µs; None where that is not known.
+    """
+
+    topic: str
+    partition: int
+    first_offset: int
+    next_offset: int
+    before_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogFacts:
+    """What a commit says of the log besides offsets. A sink keeps it and understands none of it.
+
+    Args:
+        stamps: Per partition the stamp of the record before its new offset: proof, later on, that a log is this log.
+        gone: Ranges that this commit passes without having them.
+    """
+
+    stamps: Mapping[Partition, str] = field(default_factory=dict)
+    gone: tuple[Gone, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
     """What a table says of itself at its newest snapshot.
@@ -24,11 +56,16 @@ class Head:
         snapshot_id: None while nothing was ever committed.
         offsets: Next offset per partition whose records the table (or a dead letter) accounts for.
         topic_ids: Id of every topic that ever fed the table, as the log had it.
+        stamps: Per partition the stamp of the record before that offset, as `commit` was given it; absent where it was
+            given none.
+        gone: Every range of records that the table passed without having them, because the log had them no more.
     """
 
     snapshot_id: int | None
     offsets: Offsets
     topic_ids: Mapping[str, str] = field(default_factory=dict)
+    stamps: Mapping[Partition, str] = field(default_factory=dict)
+    gone: tuple[Gone, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +131,9 @@ class SinkTable(ABC):
         """Write rows (`DataType.table_schema`) to files and make them durable; nothing is visible yet."""
 
     @abstractmethod
-    def commit(self, staged: Staged, owned: Ownership, expect: Offsets, offsets: Offsets) -> Head:
+    def commit(
+        self, staged: Staged, owned: Ownership, expect: Offsets, offsets: Offsets, facts: LogFacts | None = None
+    ) -> Head:
         """Make staged rows and the new offsets visible in one atomic step.
 
         Args:
@@ -102,6 +141,8 @@ class SinkTable(ABC):
             owned: From `take_over`.
             expect: The owned partitions' next offsets, as the table must have them.
             offsets: The owned partitions' next offsets after the commit; others keep theirs.
+            facts: Kept with the offsets: `Head.stamps` gives each stamp back until its partition's offset moves again,
+                `Head.gone` gives ranges back for ever. None: there are none.
 
         Raises:
             FencedError: Someone else's token stands on some of the partitions; nothing landed.
@@ -135,6 +176,10 @@ class Sink(ABC):
         Raises:
             SinkError: It cannot be opened, or its columns do not fit.
         """
+
+    def exists(self) -> bool:
+        """Whether there are tables; asked before it is opened, by those who must not make any."""
+        return True
 
     def __enter__(self) -> Self:
         return self

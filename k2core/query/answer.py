@@ -68,6 +68,8 @@ class Answer:
         reproducible: Whether the same question will give the same rows for ever (`as_of` at a closed time).
         next_cursor: For the next page; None where there is none.
         explain: Pin, snapshot, what was pruned, rows from the tail.
+        symbols: What was asked for, by the request or its cursor; None for all.
+        warnings: What the caller may have got wrong, in sentences.
     """
 
     rows: pa.Table
@@ -77,6 +79,8 @@ class Answer:
     reproducible: bool = True
     next_cursor: str | None = None
     explain: Mapping[str, Any] = field(default_factory=dict)
+    symbols: tuple[str, ...] | None = None
+    warnings: Sequence[str] = ()
 
     @property
     def complete(self) -> bool:

@@ -1,7 +1,9 @@
 """`Cursor`: where an answer stopped, opaque to its bearer, good on every server of one installation.
 
 It carries the pin (the log ends H), the selection and the last key, never a count, and a keyed hash: a forged or
-altered one is refused. The key lies in the run folder and is made once, by whichever server comes first.
+altered one is refused. The key lies in the run folder and is made once, by whichever server comes first. Of the words
+of the question it keeps a digest, and the whole is compressed: a question of a hundred long names has a cursor that
+still fits into a URL.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import hmac
 import os
 import pathlib
 import secrets
+import zlib
 from typing import Any
 
 import msgspec
@@ -39,7 +42,7 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         descending: Direction.
         reproducible: Whether the first page's time was closed.
         columns: As asked; None for all.
-        asked: Digest of the caller's own words, so that a cursor is not taken to another question.
+        asked: `digest` of the caller's own words, so that a cursor is not taken to another question.
     """
 
     data_type: str
@@ -69,7 +72,7 @@ class Cursors:
 
     def seal(self, cursor: Cursor) -> str:
         """A cursor as text."""
-        body = msgspec.msgpack.encode(cursor)
+        body = zlib.compress(msgspec.msgpack.encode(cursor))
         return base64.urlsafe_b64encode(self._tag(body) + body).rstrip(b"=").decode()
 
     def open(self, text: str, data_type: str) -> Cursor:
@@ -85,13 +88,21 @@ class Cursors:
         tag, body = raw[:_TAG], raw[_TAG:]
         if not hmac.compare_digest(tag, self._tag(body)):
             raise _refused("it was altered, or made by another installation")
-        cursor = msgspec.msgpack.decode(body, type=Cursor)
+        try:
+            cursor = msgspec.msgpack.decode(zlib.decompress(body), type=Cursor)
+        except (zlib.error, msgspec.MsgspecError):
+            raise _refused("another version of k2 made it") from None
         if cursor.data_type != data_type:
             raise _refused(f"it belongs to {cursor.data_type}, not to {data_type}")
         return cursor
 
     def _tag(self, body: bytes) -> bytes:
         return hmac.new(self._key, body, hashlib.sha256).digest()[:_TAG]
+
+
+def digest(words: str) -> str:
+    """A question's words, short: equal if and only if they are."""
+    return hashlib.blake2b(words.encode("utf-8", "surrogateescape"), digest_size=12).hexdigest() if words else ""
 
 
 def ends_of(pin: Any) -> dict[str, list[tuple[int, int]]]:

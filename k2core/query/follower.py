@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from k2core.broker.history import check_history
 from k2core.clock import Clock
 from k2core.config.settings import QuerySettings
 from k2core.interfaces.broker import Broker, LogBlock, Offsets
@@ -82,6 +83,7 @@ class Follower:
         self._window = Window(int(parts.settings.tail_minutes * 60_000_000))
         self._asked_table = False
         snapshot = parts.source.newest()
+        check_history(parts.broker, snapshot, parts.data_type.table or parts.data_type.name)
         self._warm(snapshot)
         self.view = View(snapshot, dict(snapshot.offsets), dict(snapshot.offsets), parts.data_type.order)
         self._consumer = parts.broker.consumer(parts.topics)

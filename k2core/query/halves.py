@@ -69,6 +69,14 @@ class Halves:
         wanted = replace(wanted, below=parts.cold)
         return self.scanned(self.source.scan(snapshot, wanted, timeout=self.deadline.left()))
 
+    def seen(self) -> frozenset[tuple[str, str]] | None:
+        """Every (symbol, exchange) of memory and table; None where the table cannot tell, or a hole may have more."""
+        stored = self.source.seen(self.pinned.snapshot) if self.pinned.snapshot.id is not None else frozenset()
+        if stored is None or split(self.pinned, prefer_hot=False).holes:
+            return None
+        lanes = self.pinned.view.lanes.values()
+        return stored.union((lane.symbol, lane.exchange) for lane in lanes)
+
     def scanned(self, scanned: Scanned) -> pa.Table:
         """Note what a cold scan took."""
         self.explain |= {

@@ -21,11 +21,13 @@ from k2core.interfaces.query import Selection, Snapshot, SourceTable
 from k2core.query.answer import Answer, RowsRequest
 from k2core.query.asof import settle
 from k2core.query.bars import merge_bars, partial_bars
-from k2core.query.cursor import Cursor, Cursors, ends_of
+from k2core.query.cursor import Cursor, Cursors, digest, ends_of
 from k2core.query.gate import Deadline, Gate
+from k2core.query.gone import gone_from
 from k2core.query.halves import Halves
 from k2core.query.keyorder import key_of
 from k2core.query.pin import Pinned, pin, split
+from k2core.query.spelling import unseen
 from k2core.query.symbols import count_symbols, merge_symbols
 from k2core.query.tail import Tail
 from k2core.records.data_type import DataType
@@ -80,7 +82,7 @@ class QueryService:
         if more:
             last = key_of(rows, limit - 1, tail.parts.data_type.order)
             following = self._cursors.seal(_next_cursor(data_type, pinned, wanted, request, cursor, last, reproducible))
-        return _answer(halves, rows, reproducible, following)
+        return _answer(halves, rows, reproducible, following, replace(wanted, limit=limit), request)
 
     def ohlcv(
         self,
@@ -120,7 +122,7 @@ class QueryService:
                 )
                 partial.append(halves.scanned(scanned))
             bars = merge_bars(partial, descending=wanted.descending)
-        return _answer(halves, bars.slice(0, self._bar_limit(request.limit, bars)), reproducible, None)
+        return _answer(halves, bars.slice(0, self._bar_limit(request.limit, bars)), reproducible, None, wanted, request)
 
     def symbols(self, data_type: str, request: RowsRequest) -> Answer:
         """Columns symbol, exchange, rows, first_ms, last_ms.
@@ -139,7 +141,7 @@ class QueryService:
             if pinned.snapshot.id is not None:
                 below = replace(wanted, below=parts.cold)
                 counted.append(halves.scanned(source.symbols(pinned.snapshot, below, timeout=deadline.left())))
-        return _answer(halves, merge_symbols(counted), reproducible, None)
+        return _answer(halves, merge_symbols(counted), reproducible, None, wanted, request)
 
     def snapshot(self, data_type: str) -> Snapshot:
         """The table's newest snapshot."""
@@ -184,7 +186,7 @@ class QueryService:
         if request.cursor is None:
             return None
         cursor = self._cursors.open(request.cursor, data_type)
-        if request.asked and request.asked != cursor.asked:
+        if request.asked and digest(request.asked) != cursor.asked:
             raise QueryError(
                 "the other parameters are not those that this cursor was made for: follow `next_url`, or send the"
                 " cursor alone, or leave it out",
@@ -244,15 +246,26 @@ def _next_cursor(
         data_type=data_type, ends=ends_of(pinned.ends), last=last, symbols=wanted.symbols,
         exchanges=wanted.exchanges, start_ms=wanted.start_ms, end_ms=wanted.end_ms, as_of_us=wanted.as_of_us,
         descending=wanted.descending, reproducible=reproducible, columns=wanted.columns,
-        asked=cursor.asked if cursor else request.asked,
+        asked=cursor.asked if cursor else digest(request.asked),
     )  # fmt: skip
 
 
-def _answer(halves: Halves, rows: pa.Table, reproducible: bool, following: str | None) -> Answer:
+def _answer(
+    halves: Halves, rows: pa.Table, reproducible: bool, following: str | None, wanted: Selection, request: RowsRequest
+) -> Answer:
+    gone = gone_from(halves.pinned, wanted, rows, halves.tail.parts.data_type.order)
     return Answer(
-        rows=rows, pin=halves.pinned.ends, snapshot_id=halves.pinned.snapshot.id, missing=tuple(halves.missing),
-        reproducible=reproducible, next_cursor=following, explain=halves.explain,
+        rows=rows, pin=halves.pinned.ends, snapshot_id=halves.pinned.snapshot.id, missing=(*halves.missing, *gone),
+        reproducible=reproducible, next_cursor=following, explain=halves.explain, symbols=wanted.symbols, warnings=_warned(halves, rows, request),
     )  # fmt: skip
+
+
+def _warned(halves: Halves, rows: pa.Table, request: RowsRequest) -> Sequence[str]:
+    """Names that the question holds and no row ever did; of a first page, and as far as the table can tell."""
+    named = len(request.symbols or ()) + len(request.exchanges or ())
+    if request.cursor is not None or not named or (rows.num_rows and named == 1):
+        return ()
+    return unseen(halves.tail.parts.data_type.name, request, seen) if (seen := halves.seen()) is not None else ()
 
 
 def _too_many(bars: int, most: int) -> QueryError:

@@ -8,8 +8,8 @@ view stays published until the new one has read as far.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from k2core.admission.holes import Hole, HoleLedger
@@ -18,6 +18,7 @@ from k2core.config.settings import QuerySettings
 from k2core.errors import OffsetGoneError, QueryError
 from k2core.interfaces.broker import Broker
 from k2core.interfaces.query import SourceTable
+from k2core.query.bell import Bell
 from k2core.query.follower import Follower, Parts, RolledBackError
 from k2core.query.freshness import Freshness
 from k2core.query.view import View
@@ -47,6 +48,8 @@ class Tail:
         settings: Lengths and limits.
         clock: The time.
         metrics: Where rows and lag are told.
+        find_topics: Asked now and then which topics feed the table by now; the tail is built anew when there are more.
+        bell: How others wait for what it reads; a simulation brings its own.
     """
 
     def __init__(
@@ -59,15 +62,17 @@ class Tail:
         settings: QuerySettings,
         clock: Clock,
         metrics: Metrics,
+        find_topics: Callable[[], Sequence[str]] | None = None,
+        bell: Bell | None = None,
     ) -> None:
         self.parts = Parts(
             data_type=data_type, admission=admission, broker=broker, source=source,
             topics=tuple(topics), settings=settings, clock=clock,
         )  # fmt: skip
-        self._metrics = metrics
-        self._changed = threading.Condition()
+        self._metrics, self._find_topics = metrics, find_topics
+        self._bell = bell or Bell()
         self._follower: Follower | None = None
-        self._looked = float("-inf")
+        self._looked = self._asked = float("-inf")
         self._void = self._gone = False
         self._read = 0
         self.freshness = Freshness(clock)
@@ -112,13 +117,17 @@ class Tail:
             self._poll(self.follower, timeout)
         except RolledBackError:
             self._void = True
-        except OffsetGoneError:
-            # Retention passed the tail: what it missed is in the table. Twice in a row, it is not.
+        except OffsetGoneError as error:
+            # Retention passed the tail: what it missed is in the table. Twice in a row, it is not, until a writer says so.
+            self._void = True
             if self._gone:
-                raise
-            self._gone = self._void = True
-        with self._changed:
-            self._changed.notify_all()
+                name = self.parts.data_type.name
+                raise QueryError(
+                    f"{name}: the log no longer holds what the table wants next; `k2 write` says how to go on ({error})",
+                    kind="log-trimmed", status=503, retry_after=5,
+                ) from error  # fmt: skip
+            self._gone = True
+        self._bell.ring()
         return self._read - before
 
     def wait(self, reached: Callable[[View], bool], timeout: float) -> bool:
@@ -131,8 +140,7 @@ class Tail:
         Returns:
             Whether it does.
         """
-        with self._changed:
-            return self._changed.wait_for(lambda: reached(self.view), max(0.0, timeout))
+        return self._bell.wait(lambda: reached(self.view), timeout)
 
     def rolled_back(self) -> None:
         """Somebody saw that the tail's snapshot no longer counts: build anew at the next `advance`."""
@@ -154,6 +162,16 @@ class Tail:
         if now - self._looked >= LOOK_S:
             self._looked = now
             self._look(follower)
+        if self._find_topics is not None and now - self._asked >= self.parts.settings.topics_s:
+            self._asked = now
+            self._learn(tuple(self._find_topics()))
+
+    def _learn(self, topics: tuple[str, ...]) -> None:
+        """Take in topics that were made since: of a connector added later, or of another data type of one."""
+        if fresh := set(topics) - set(self.parts.topics):
+            log.info("new topics data_type=%s topics=%s", self.parts.data_type.name, ",".join(sorted(fresh)))
+            self.parts = replace(self.parts, topics=topics)
+            self._void = True
 
     def _look(self, follower: Follower) -> None:
         self._void = self._void or not follower.see()

@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from k2core.admission.identities import number_of
 from k2core.interfaces.broker import Offsets, Partition
 from k2core.interfaces.dedup import StoredIdentities
-from k2core.interfaces.identities import IdentityBatch, Stream
+from k2core.interfaces.identities import IdentityBatch, Stream, number_of
 from k2core.query.held import NEVER, Held
 
 Lookup = Callable[[IdentityBatch], npt.NDArray[np.bool_]]

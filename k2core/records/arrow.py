@@ -39,6 +39,6 @@ def arrow_schema(columns: Iterable[Column]) -> pa.Schema:
 
 
 def table_schema(data_type: DataType) -> pa.Schema:
-    """Arrow schema of a stored row: the record's columns, then `TABLE_COLUMNS` (all required)."""
+    """Arrow schema of a stored row: the record's columns, then `TABLE_COLUMNS` (all required), then enrichers' columns."""
     added = [pa.field(name, kind, nullable=False) for name, kind in TABLE_COLUMNS]
-    return pa.schema([*data_type.arrow_schema, *added])
+    return pa.schema([*data_type.arrow_schema, *added, *arrow_schema(data_type.added)])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -46,6 +47,7 @@ class DataType:
         id_column: The exchange's own id, a `string` column; with exchange, symbol and `id_epoch` the identity.
         positive: Columns that must be finite and > 0.
         not_negative: Columns that must be finite and ≥ 0.
+        added: Columns that enrichers add to the table, behind all others; neither in Avro nor in the log.
         table: `namespace.table` where rows are kept, or None for a type that lives in the log alone.
         order: The column that answers are ordered by, Unix ms.
     """
@@ -58,6 +60,7 @@ class DataType:
     id_column: str | None = None
     positive: tuple[str, ...] = ()
     not_negative: tuple[str, ...] = ()
+    added: tuple[Column, ...] = ()
     table: str | None = None
     order: str = "exchange_timestamp_ms"
 
@@ -75,10 +78,18 @@ class DataType:
 
     @cached_property
     def table_schema(self) -> pa.Schema:
-        """Arrow schema of a stored row: record columns, then `TABLE_COLUMNS`."""
+        """Arrow schema of a stored row: record columns, then `TABLE_COLUMNS`, then what enrichers add."""
         from k2core.records.arrow import table_schema
 
         return table_schema(self)
+
+    def with_added(self, columns: Iterable[Column]) -> DataType:
+        """The same data type, its table with further columns."""
+        return replace(self, added=(*self.added, *columns))
+
+    def without_added(self) -> DataType:
+        """The same data type as the log knows it."""
+        return replace(self, added=()) if self.added else self
 
     def avro_schema(self, version: int) -> dict[str, Any]:
         """Avro schema of one version of the lineage.

@@ -8,9 +8,9 @@ from abc import ABC, abstractmethod
 class Dialect(ABC):
     """How one exchange's protocol is spoken by the fake server. Called on the event loop; must not block."""
 
-    @abstractmethod
     def on_connect(self, path: str) -> set[str]:
-        """Streams that a client subscribes to through the URL's path and query, as `/stream?streams=a/b`."""
+        """Streams that a client subscribes to through the URL's path and query, as `/stream?streams=a/b`; none here."""
+        return set()
 
     @abstractmethod
     def on_message(self, message: bytes, current: set[str]) -> tuple[list[bytes], set[str]]:
@@ -29,9 +29,9 @@ class Dialect(ABC):
     def rest(self, path: str, query: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         """Answer a GET: status, headers, body. 404 where there is no such route."""
 
-    @abstractmethod
     def shutdown_frame(self, path: str) -> bytes:
-        """The frame that tells a client that the server is about to close; empty where the exchange has none."""
+        """The frame that tells a client that the server is about to close; empty, as here, where there is none."""
+        return b""
 
     def wrap(self, path: str, stream: str, frame: bytes) -> bytes:
         """The frame as a client that connected with `path` gets it: combined streams name the stream around it."""
@@ -39,4 +39,22 @@ class Dialect(ABC):
 
     def refuse(self, message: bytes, streams: set[str]) -> list[bytes]:
         """Replies that refuse a control message because of `streams`; by default none (it stays unanswered)."""
+        return []
+
+    def answer(self, message: bytes, current: set[str], refused: set[str]) -> tuple[list[bytes], set[str]]:
+        """`on_message`, with streams that this server refuses. By default one of them refuses the whole message.
+
+        An exchange that answers each stream by itself accepts the others here.
+        """
+        replies, streams = self.on_message(message, current)
+        if asked := (streams - current) & refused:
+            return self.refuse(message, asked), current
+        return replies, streams
+
+    def greeting(self, path: str) -> list[bytes]:
+        """Frames that a client gets right after the handshake; by default none."""
+        return []
+
+    def heartbeat(self, streams: set[str]) -> list[bytes]:
+        """Frames sent every `ServerLimits.heartbeat_interval` to a client with these streams; by default none."""
         return []

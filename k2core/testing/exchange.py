@@ -34,6 +34,7 @@ class ServerLimits:
         connects_per_window: More handshakes within `connect_window` are answered 429 with `Retry-After`.
         connect_window: See `connects_per_window`.
         ping_interval: The server pings each client so often; None: never.
+        heartbeat_interval: The dialect's `heartbeat` is sent to each client so often; None: never.
         max_age: Connections are closed at this age.
     """
 
@@ -42,6 +43,7 @@ class ServerLimits:
     connects_per_window: int | None = None
     connect_window: float = 300.0
     ping_interval: float | None = None
+    heartbeat_interval: float | None = None
     max_age: float | None = None
 
 
@@ -62,6 +64,7 @@ class FakeExchange:
         ack_delay: Seconds that replies to control messages wait.
         withhold_acks: Replies to so many control messages are never sent; counts down.
         refused_streams: Control messages that name one of them are refused.
+        attempts: When each handshake came, accepted or not, on the monotonic clock.
         muted: While true the server writes nothing at all, pings neither.
     """
 
@@ -88,6 +91,7 @@ class FakeExchange:
         self.refusals: deque[tuple[int, dict[str, str]]] = deque()
         self.rest_failures: deque[tuple[int, dict[str, str]]] = deque()
         self.connect_times: deque[float] = deque()
+        self.attempts: list[float] = []
         self._changed = asyncio.Event()
         self._served: dict[int, ServedConnection] = {}
         self._server: Any = None

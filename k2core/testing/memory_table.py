@@ -15,6 +15,7 @@ from k2core.interfaces.dedup import StoredIdentities
 from k2core.interfaces.frames import IdKind
 from k2core.interfaces.identities import IdentityBatch, Stream
 from k2core.interfaces.query import Scanned, Selection, Snapshot, SourceTable
+from k2core.interfaces.sink import LogFacts
 from k2core.records.data_type import DataType
 
 Row = dict[str, Any]
@@ -36,9 +37,9 @@ class MemoryTable(SourceTable):
         self._head = Snapshot(id=None, parent_id=None, offsets={}, timestamp_ms=0, extra=())
         self._number = 0
 
-    def commit(self, rows: list[Row], offsets: Offsets) -> Snapshot:
-        """Add rows and offsets in one step."""
-        return self._land((*self._head.extra, *rows), {**self._head.offsets, **offsets})
+    def commit(self, rows: list[Row], offsets: Offsets, facts: LogFacts | None = None) -> Snapshot:
+        """Add rows, offsets and what is to be kept with them in one step."""
+        return self._land((*self._head.extra, *rows), {**self._head.offsets, **offsets}, facts)
 
     def compact(self) -> Snapshot:
         """The same rows in other files."""
@@ -87,6 +88,8 @@ class MemoryTable(SourceTable):
         found = [r for r in snapshot.extra if _wanted(r, selection, order)]
         found.sort(key=lambda r: _key(r, order), reverse=selection.descending)
         schema = self.data_type.table_schema
+        if unknown := sorted(set(selection.columns or ()) - set(schema.names)):
+            raise QueryError(f"table {self.data_type.table} has no column {', '.join(unknown)}")
         if selection.columns is not None:
             keep = {*selection.columns, order, "topic", "log_partition", "log_offset"}
             schema = pa.schema([f for f in schema if f.name in keep])
@@ -104,8 +107,9 @@ class MemoryTable(SourceTable):
             bar = bars.setdefault(who, _bar(who, row, order, price))
             bar |= _place("last", row, order) | {"close": row[price]}
             bar["high"], bar["low"] = max(bar["high"], row[price]), min(bar["low"], row[price])
-            bar["volume"] += row[quantity]
-            bar["notional"] += row[price] * row[quantity]
+            for name, amount in (("volume", row[quantity]), ("notional", row[price] * row[quantity])):
+                bar[name] += amount
+                bar[f"{name}_parts"].append(amount)
             bar["trades"] += 1
         from k2core.query.bars import PARTIAL
 
@@ -117,6 +121,10 @@ class MemoryTable(SourceTable):
 
         return Scanned(rows=count_symbols(self.scan(snapshot, selection, timeout=timeout).rows, self.data_type.order))
 
+    def seen(self, snapshot: Snapshot) -> frozenset[tuple[str, str]]:
+        """Every (symbol, exchange) of a snapshot."""
+        return frozenset((row["symbol"], row["exchange"]) for row in snapshot.extra or ())
+
     def stored(self, snapshot: Snapshot | None = None) -> StoredIdentities:
         """Look-ups."""
         return _MemoryStored(self, snapshot)
@@ -125,11 +133,14 @@ class MemoryTable(SourceTable):
         """Rows and snapshots."""
         return {"rows": len(self._head.extra), "files": 1, "snapshots": len(self._snapshots)}
 
-    def _land(self, rows: tuple[Row, ...], offsets: Offsets) -> Snapshot:
+    def _land(self, rows: tuple[Row, ...], offsets: Offsets, facts: LogFacts | None = None) -> Snapshot:
         self._number += 1
+        before, facts = self._head, facts or LogFacts()
+        still = {p: s for p, s in before.stamps.items() if offsets.get(p) == before.offsets.get(p)}
         self._head = Snapshot(
-            id=self._number, parent_id=self._head.id, offsets=dict(offsets), timestamp_ms=self._number, extra=rows
-        )
+            id=self._number, parent_id=before.id, offsets=dict(offsets), timestamp_ms=self._number, extra=rows,
+            stamps={**still, **facts.stamps}, gone=(*before.gone, *facts.gone),
+        )  # fmt: skip
         self._snapshots[self._number] = self._head
         return self._head
 
@@ -214,4 +225,5 @@ def _bar(who: tuple[str, str, int], row: Row, order: str, price: str) -> Row:
     return {
         "symbol": who[0], "exchange": who[1], "bar_ms": who[2], **_place("first", row, order), "open": row[price],
         "high": row[price], "low": row[price], "volume": 0.0, "notional": 0.0, "trades": 0,
+        "volume_parts": [], "notional_parts": [],
     }  # fmt: skip

@@ -47,6 +47,7 @@ class CountedConnection(ServerConnection):
     def process_event(self, event: Any) -> None:
         """Note control frames, then go on as ever."""
         if self.served and isinstance(event, Frame) and event.opcode in (Opcode.PING, Opcode.PONG):
+            self.served.pongs += event.opcode is Opcode.PONG
             self.served.count_control()
         super().process_event(event)
 
@@ -59,12 +60,13 @@ class ServedConnection:
         path: Path and query the client asked for.
         streams: What it is subscribed to.
         frames: How many data frames were written to it.
+        pongs: How many pongs came from it.
     """
 
     def __init__(self, exchange: FakeExchange, wire: CountedConnection, number: int, path: str) -> None:
         self.number, self.path = number, path
         self.streams = exchange.dialect.on_connect(path)
-        self.frames = 0
+        self.frames = self.pongs = 0
         self.open = True
         self._exchange, self._wire = exchange, wire
         self._silent = False
@@ -105,15 +107,15 @@ class ServedConnection:
         protocol = self._wire.protocol
         if not protocol.extensions:
             return await self.write(b"".join(map(wire_frame, frames)))
-        if not self.open:
+        if not self.open or self._ending:
             return False
         for frame in frames:
             protocol.send_text(frame)
         return await self.write(b"".join(protocol.data_to_send()))
 
     async def write(self, data: bytes) -> bool:
-        """Write raw bytes, whatever they are, with flow control; False once the connection has ended."""
-        if not self.open or self._wire.protocol.state is not State.OPEN or self._wire.transport.is_closing():
+        """Write raw bytes, whatever they are, with flow control; False once the connection ends or has ended."""
+        if not self.open or self._ending:
             return False
         if self._silent or self._exchange.muted:
             return True
@@ -123,6 +125,12 @@ class ServedConnection:
         except (ConnectionError, ConnectionClosed):
             return False
         return self.open
+
+    @property
+    def _ending(self) -> bool:
+        """Whether nothing more can be written: closed, closing, or our side's end was sent because theirs came."""
+        protocol = self._wire.protocol
+        return protocol.state is not State.OPEN or protocol.eof_sent or self._wire.transport.is_closing()
 
     async def send_bomb(self, size: int) -> None:
         """Write a compressed message that unpacks to `size` zero bytes."""
@@ -181,8 +189,9 @@ class ServedConnection:
     async def serve_messages(self) -> None:
         """Answer the client until it goes."""
         async with asyncio.TaskGroup() as tasks:
-            chores = [tasks.create_task(self._ping_for_ever()), tasks.create_task(self._age())]
+            chores = [tasks.create_task(chore()) for chore in (self._ping_for_ever, self._beat_for_ever, self._age)]
             try:
+                await self.send(self._exchange.dialect.greeting(self.path), ledger=False)
                 async for message in self._wire:
                     await self._answer(message if isinstance(message, bytes) else message.encode())
             except ConnectionClosed:
@@ -196,9 +205,7 @@ class ServedConnection:
         exchange = self._exchange
         exchange.received.append((self.number, message))
         self.count_control()
-        replies, streams = exchange.dialect.on_message(message, set(self.streams))
-        if refused := (streams - self.streams) & exchange.refused_streams:
-            replies, streams = exchange.dialect.refuse(message, refused), self.streams
+        replies, streams = exchange.dialect.answer(message, set(self.streams), set(exchange.refused_streams))
         most = exchange.limits.streams_per_connection
         if most is not None and len(streams) > most:
             self.kick("too many streams")
@@ -216,6 +223,11 @@ class ServedConnection:
         while every := self._exchange.limits.ping_interval:
             await asyncio.sleep(every)
             await self.ping()
+
+    async def _beat_for_ever(self) -> None:
+        while every := self._exchange.limits.heartbeat_interval:
+            await asyncio.sleep(every)
+            await self.send(self._exchange.dialect.heartbeat(self.streams), ledger=False)
 
     async def _age(self) -> None:
         if age := self._exchange.limits.max_age:
@@ -258,6 +270,7 @@ def answer(exchange: FakeExchange, request: Request) -> Response | None:
             return response(*exchange.rest_failures.popleft(), b"")
         asked = urlsplit(request.path)
         return response(*exchange.dialect.rest(asked.path, dict(parse_qsl(asked.query))))
+    exchange.attempts.append(time.monotonic())
     refusal = exchange.refusals.popleft() if exchange.refusals else _over_budget(exchange)
     if refusal is None:
         return None

@@ -16,6 +16,7 @@ import pyarrow as pa
 from k2core.admission.admit import Admitted, DeadRecord, Part
 from k2core.admission.dead_letters import encode_dead_letters
 from k2core.admission.holes import HoleLedger
+from k2core.broker.history import stamps_of
 from k2core.errors import BrokerError, DedupError
 from k2core.interfaces.broker import LogBlock, Offsets, Partition
 from k2core.writer.parts import Parts
@@ -77,6 +78,7 @@ class Intake:
         finally:
             # Also where a later part failed: what was claimed must be committed, or nobody stores it.
             _keep(admitted, new, taken, waiting)
+        waiting.stamps |= stamps_of(blocks)
         waiting.newest_us = max(waiting.newest_us, *(b.timestamp_us for b in blocks))
 
     def _claim(self, part: Part) -> npt.NDArray[np.bool_] | bool:

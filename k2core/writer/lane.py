@@ -12,10 +12,6 @@ from k2core.errors import FencedError, K2Error, Permanent, Transient
 from k2core.interfaces.broker import Partition
 from k2core.writer.pipeline import WriterPipeline
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
-TRIES = 20
-"""Failures in a row after which a lane that is to end gives up (about 80 s)."""
-
 
 class Lane:
     """Drives one pipeline; never raises for what the pipeline raises."""
@@ -110,7 +106,7 @@ class Lane:
         try:
             more = act()
         except K2Error as error:
-            if counts:
+            if counts or isinstance(error, Permanent):  # an idle pipeline learns only here that its log was replaced
                 self._fail(error)
             return False
         except Exception as error:
@@ -122,15 +118,17 @@ class Lane:
         return more
 
     def _fail(self, error: K2Error) -> None:
-        logger = self.pipeline.parts.logger
+        logger, settings = self.pipeline.parts.logger, self.pipeline.parts.settings
         self._failures += 1
         ending = self._aiming or self.target is not None
-        if isinstance(error, Permanent) or (ending and self._failures >= TRIES):
+        if isinstance(error, Permanent) or (ending and self._failures >= settings.drain_tries):
             self.error = error
-            logger.error("pipeline stopped data_type=%s error=%s: %s", self.name, type(error).__name__, error)
+            if not self.fenced:  # that one ends the process with this very message: once is enough
+                logger.error("pipeline stopped data_type=%s error=%s: %s", self.name, type(error).__name__, error)
             return
         asked = error.retry_after if isinstance(error, Transient) else None
-        pause = asked or min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self._failures - 1, 10))
+        longest, doubled = settings.retry_longest_s, 2.0 ** min(self._failures - 1, 30)
+        pause = asked or min(longest, settings.retry_first_s * doubled)
         self._resume_at = self._now() + pause
         logger.warning("trying again data_type=%s in_s=%.1f error=%s", self.name, pause, error)
 

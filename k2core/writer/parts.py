@@ -34,6 +34,7 @@ class Parts:
         logger: For lines about this pipeline.
         owner: Who takes partitions over, as `host:pid`.
         name: The consumer's name in the log, one per table.
+        skip_gone: Whether the start may pass records that are gone from the log although the table wants them next.
     """
 
     data_type: DataType
@@ -50,3 +51,4 @@ class Parts:
     logger: logging.Logger
     owner: str
     name: str
+    skip_gone: bool = False

@@ -14,12 +14,13 @@ from collections.abc import Sequence
 
 from k2core.admission.admit import Admission
 from k2core.admission.holes import Hole, HoleLedger
+from k2core.broker.spans import lag_of
 from k2core.clock import Clock
 from k2core.config.settings import WriterSettings
 from k2core.errors import CommitConflictError, FencedError, SinkError
 from k2core.interfaces.broker import Broker, Consumer, Offsets, Partition, Producer
 from k2core.interfaces.dedup import DedupStore
-from k2core.interfaces.sink import Ownership, SinkTable, Staged
+from k2core.interfaces.sink import Gone, Ownership, SinkTable, Staged
 from k2core.records.data_type import DataType
 from k2core.telemetry.metrics import Metrics
 from k2core.writer.after import discard, tidy
@@ -28,13 +29,10 @@ from k2core.writer.intake import Intake
 from k2core.writer.parts import Parts
 from k2core.writer.schedule import Schedule
 from k2core.writer.settling import Settling
-from k2core.writer.start import check_held, check_same, check_stamps, infos_of, lag_of
-from k2core.writer.tell import tell_landed
+from k2core.writer.start import agreed_head, take_over
+from k2core.writer.tell import tell_known, tell_landed
 from k2core.writer.waiting import Waiting
 from k2core.writer.watched import Watched
-
-CONFLICTS = 10
-"""Conflicts in a row after which `commit` gives up: somebody else keeps moving the table under our token."""
 
 
 class WriterPipeline:
@@ -57,11 +55,12 @@ class WriterPipeline:
         logger: logging.Logger,
         owner: str,
         name: str = "",
+        skip_gone: bool = False,
     ) -> None:
         self.parts = Parts(
             data_type=data_type, topics=tuple(topics), consumer=consumer, producer=producer, broker=broker,
             table=sink_table, dedup=dedup, admission=admission, settings=settings, clock=clock, metrics=metrics,
-            logger=logger, owner=owner, name=name or f"write-{data_type.name}",
+            logger=logger, owner=owner, name=name or f"write-{data_type.name}", skip_gone=skip_gone,
         )  # fmt: skip
         self._ledger = HoleLedger()
         self._intake = Intake(self.parts, self._ledger)
@@ -74,6 +73,8 @@ class WriterPipeline:
         self._fence: FencedError | None = None
         self._schedule = Schedule(settings)
         self._conflicts = 0
+        self.gone: tuple[Gone, ...] = ()
+        """What the table passed without having it, ever: the log had it no more."""
 
     @property
     def committed(self) -> Offsets:
@@ -94,20 +95,12 @@ class WriterPipeline:
         """Take all partitions of all topics over, and read on from the table's offsets.
 
         Raises:
-            TopicChangedError: A topic is not the one that fed the table.
-            OffsetGoneError: The log no longer holds what the table wants next.
+            TopicChangedError: The log is not the one that fed the table.
+            OffsetGoneError: The log no longer holds what the table wants next, and that may not be passed.
             SinkError: The table cannot be reached; call again.
         """
-        parts = self.parts
-        infos = infos_of(parts.broker, parts.topics)
-        partitions = frozenset((name, number) for name, info in infos.items() for number in range(info.partitions))
-        head = parts.table.head()
-        # Before anybody is fenced: a writer that cannot go on must not stop one that can.
-        check_same(infos, head.topic_ids, parts.data_type.name)
-        check_held(parts.broker, head.offsets, partitions, parts.data_type.name)
-        parts.broker.register(parts.name, parts.topics)
-        self._owned = parts.table.take_over(partitions, {n: i.id for n, i in infos.items()}, parts.owner)
-        self._schedule.started(parts.clock.monotonic())
+        self._owned = take_over(self.parts, skip=self.parts.skip_gone)
+        self._schedule.started(self.parts.clock.monotonic())
         self._begin()
 
     def step(self, timeout: float) -> bool:
@@ -199,7 +192,7 @@ class WriterPipeline:
         expect = dict(self._committed)
         offsets = {**{p: o for p, o in expect.items() if o}, **self._waiting.next}
         try:
-            self.parts.table.commit(staged, self._owned, expect, offsets)
+            self.parts.table.commit(staged, self._owned, expect, offsets, self._waiting.facts())
         except FencedError as error:
             self._outcome("fenced")
             discard(self.parts, staged)
@@ -257,7 +250,7 @@ class WriterPipeline:
         self._drop()
         self._conflicts += 1
         self.parts.logger.warning("commit conflict data_type=%s error=%s", self.parts.data_type.name, error)
-        if self._conflicts >= CONFLICTS:
+        if self._conflicts >= self.parts.settings.conflicts:
             self._conflicts = 0
             raise error
 
@@ -270,10 +263,10 @@ class WriterPipeline:
             self._committed.pop(place, None)
         self._settling.drop(lost)
         self._owned = Ownership(self._owned.token, self._owned.partitions - lost)
-        self.parts.logger.error("fenced data_type=%s lost=%d error=%s", self.parts.data_type.name, len(lost), error)
         if not self._owned.partitions:
             self._fence = error
             raise error
+        self.parts.logger.error("fenced data_type=%s lost=%d error=%s", self.parts.data_type.name, len(lost), error)
 
     def _drop(self) -> None:
         """Nothing that was read since the last commit ever happened."""
@@ -283,10 +276,10 @@ class WriterPipeline:
 
     def _begin(self) -> None:
         """Read on from the head's offsets; windows are built anew where the head is not where we left it."""
-        parts = self.parts
+        parts, again = self.parts, bool(self._committed)
         self._drop()
-        head = parts.table.head()
-        check_held(parts.broker, head.offsets, self._owned.partitions, parts.data_type.name)
+        head = agreed_head(parts, self._owned, skip=parts.skip_gone and not again)
+        self.gone = head.gone
         stored = Watched(parts.table.stored(), self._ledger, parts.admission.facts)
         for place in sorted(self._owned.partitions):
             offset = head.offsets.get(place, 0)
@@ -295,6 +288,7 @@ class WriterPipeline:
                 self._settling.drop([place])
                 parts.dedup.assign(place, offset, stored)
                 self._committed[place] = offset
-        check_stamps(parts.broker, stored.newest, parts.data_type.name)
+        if not again:
+            tell_known(parts, self._ledger)
         self._intake.reset()
         self._astray = False

@@ -18,6 +18,18 @@ def tell_landed(parts: Parts, waiting: Waiting, ledger: HoleLedger) -> None:
     tell_holes(parts, ledger)
 
 
+def tell_known(parts: Parts, ledger: HoleLedger) -> None:
+    """Holes that the table has from before this start: one line, for an earlier run named each of them."""
+    name, totals = parts.data_type.name, ledger.totals()
+    for exchange, missing in totals.items():
+        parts.metrics.set("k2_writer_missing_ids", missing, data_type=name, exchange=exchange)
+    if known := ledger.fresh():
+        parts.logger.warning(
+            "holes known from before data_type=%s holes=%d ids=%d: /v1/stats lists them",
+            name, len(known), sum(map(len, known)),
+        )  # fmt: skip
+
+
 def tell_holes(parts: Parts, ledger: HoleLedger) -> None:
     """Name the holes that opened since the last time, and set the gauges."""
     name = parts.data_type.name

@@ -37,6 +37,10 @@ class Upkeep:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="k2-upkeep", daemon=True)
 
+    def put(self, name: str, table: SinkTable) -> None:
+        """Maintain this table too, or instead of the one of that name."""
+        self._tables = {**self._tables, name: table}
+
     def start(self) -> None:
         """Begin, one interval from now, if enabled."""
         if self._settings.enabled:

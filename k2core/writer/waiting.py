@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from k2core.interfaces.broker import Partition
+from k2core.interfaces.sink import LogFacts
 
 
 @dataclass(slots=True)
@@ -20,6 +21,7 @@ class Waiting:
         duplicates: Of those, dropped as copies.
         dead: Of those, refused.
         newest_us: Latest append time, Unix µs.
+        stamps: By partition, the stamp of the last record read, with the offset after it.
     """
 
     tables: list[pa.Table] = field(default_factory=list)
@@ -28,11 +30,17 @@ class Waiting:
     duplicates: int = 0
     dead: int = 0
     newest_us: int = 0
+    stamps: dict[Partition, tuple[int, str]] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
         """New rows."""
         return sum(len(table) for table in self.tables)
+
+    def facts(self) -> LogFacts:
+        """What a commit of all this says of the log."""
+        known = self.stamps.items()
+        return LogFacts(stamps={place: text for place, (at, text) in known if self.next.get(place) == at})
 
     def take(self, schema: pa.Schema) -> pa.Table:
         """The new rows as one table; words of a column share one dictionary."""

@@ -24,14 +24,10 @@ class Watched(StoredIdentities):
         stored: The table's identities.
         ledger: Told of what is stored.
         facts: What connectors declare, by exchange.
-
-    Attributes:
-        newest: By partition, offset and append time (Unix µs) of the newest row that was loaded.
     """
 
     def __init__(self, stored: StoredIdentities, ledger: HoleLedger, facts: Mapping[str, ChannelFacts]) -> None:
         self._stored, self._ledger = stored.declared(facts), ledger
-        self.newest: dict[Partition, tuple[int, int]] = {}
         self._contiguous = frozenset(exchange for exchange, fact in facts.items() if fact.ids == "contiguous")
 
     def contains(self, batch: IdentityBatch) -> npt.NDArray[np.bool_]:
@@ -51,10 +47,6 @@ class Watched(StoredIdentities):
         seen = []
         for batch in self._stored.load(partition, since_us):
             seen.append(batch)
-            last = int(np.argmax(batch.offsets)) if len(batch) else -1
-            if last >= 0:
-                place = (int(batch.offsets[last]), int(batch.timestamps_us[last]))
-                self.newest[partition] = max(self.newest.get(partition, place), place)
             yield batch
         # The order of rows in a table is not that of their ids: only all of them together show what is missing.
         self._ledger.note(*seen)

@@ -1,4 +1,4 @@
-"""One shell and one folder for all commands of a page, as for somebody who types them."""
+"""One shell and one folder for all commands of a page, as for somebody who types them. What a page installs is there alone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from types import TracebackType
 from typing import Self
@@ -20,9 +21,12 @@ class Shell:
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("K2_")}
-        path = os.pathsep.join([str(pathlib.Path(sys.executable).parent), clean.get("PATH", "")])
-        self._env = {**clean, "PATH": path, "HOME": str(folder)}
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("K2_", "PYTEST_"))}
+        self._site = tempfile.TemporaryDirectory(prefix="k2-docs-", ignore_cleanup_errors=True)
+        site = installing(pathlib.Path(self._site.name))
+        path = [str(site), str(pathlib.Path(sys.executable).parent), clean.get("PATH", "")]
+        own = {"HOME": str(folder), "PYTHONPATH": str(site), "DOCS_SITE": str(site), "COLUMNS": "200"}
+        self._env = {**clean, **own, "PATH": os.pathsep.join(path)}
 
     def __enter__(self) -> Self:
         self._bash = subprocess.Popen(
@@ -36,6 +40,7 @@ class Shell:
     ) -> None:
         self._kill()
         self._bash.communicate()
+        self._site.cleanup()
 
     def run(self, command: str, within_s: float = 240) -> tuple[int, str]:
         """Exit code and all that was printed, on stdout and stderr."""
@@ -68,6 +73,16 @@ class Shell:
             os.killpg(self._bash.pid, signal.SIGKILL)
         except ProcessLookupError:
             return  # it has ended already
+
+
+def installing(site: pathlib.Path) -> pathlib.Path:
+    """A folder for what a page installs, with the `pip` that does it; what it holds is found as if it were installed."""
+    here = "import pathlib, site\nsite.addsitedir(str(pathlib.Path(__file__).parent))\n"
+    (site / "sitecustomize.py").write_text(here)
+    standin = pathlib.Path(__file__).with_name("pip_standin.py")
+    (site / "pip").write_text(f'#!/bin/sh\nexec "{sys.executable}" "{standin}" "$@"\n')
+    (site / "pip").chmod(0o755)
+    return site
 
 
 def free_port() -> int:

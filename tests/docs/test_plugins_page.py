@@ -1,10 +1,9 @@
-"""`docs/plugins.md` against the code: hooks, interfaces, the test kit; and its example, run with all of k2 around it."""
+"""`docs/plugins.md` against the code: hooks, interfaces, values, errors, the test kit; and its example, with all of k2."""
 
 from __future__ import annotations
 
 import asyncio
 import importlib.util
-import inspect
 import json
 import pathlib
 import re
@@ -17,41 +16,46 @@ import k2core.testing
 from k2core import hookspecs
 from k2core.discovery.collect import HOOKS
 from k2core.testing import FakeExchange
-from tests.docs.pages import DOCS, ROOT, blocks, missing
+from tests.docs.interface_tables import TABLE, filled, interfaces
+from tests.docs.pages import DOCS, ROOT
 from tests.docs.shell import Shell
 
 PAGE = (DOCS / "plugins.md").read_text()
 EXAMPLE = DOCS / "examples" / "coin_exchange.py"
-BASES = [c for n in k2core.plugin.__all__ if inspect.isabstract(c := getattr(k2core.plugin, n))]
 
 
-def test_every_hook_is_on_the_page_with_its_signature() -> None:
-    shown = {line.replace("\\|", "|") for line in re.findall(r"^\| `(def .+?)` \|", PAGE, re.MULTILINE)}
-    specs = [getattr(hookspecs, name) for name in HOOKS]
-    assert shown == {f"def {s.__name__}() -> {s.__annotations__['return']}" for s in specs}
+def section(name: str) -> str:
+    """What the page says of an interface."""
+    return PAGE.partition(f"\n### `{name}`\n")[2].partition("\n##")[0]
 
 
-@pytest.mark.parametrize("base", BASES, ids=lambda b: b.__name__)
-def test_every_interface_has_a_paragraph_that_names_its_methods(base: type) -> None:
-    found = [p for p in PAGE.split("\n\n") if p.startswith("**") and f"**`{base.__name__}`**" in p.partition(":")[0]]
-    assert len(found) == 1
-    methods = {n for n, m in vars(base).items() if inspect.isfunction(m) and not n.startswith("_")}
-    assert {n for n in methods if not re.search(rf"`(\w+\.)?{n}`", found[0])} == set()
+def test_every_table_is_as_the_code_has_it() -> None:
+    assert filled(PAGE) == PAGE, "run `python -m tests.docs.interface_tables`, and look at what it changed"
+    assert set(TABLE.findall(PAGE)) == {"hooks", "values", "errors", "the rest", *interfaces()}
+
+
+def test_a_table_has_whole_signatures() -> None:
+    shown = {line.replace("\\|", "|") for line in re.findall(r"^\| `(def k2_.+?)` \|", PAGE, re.MULTILINE)}
+    assert shown == {f"def {n}() -> {getattr(hookspecs, n).__annotations__['return']}" for n in HOOKS}
+    assert "`async def get(self, url: str, params: Mapping[str, str] \\| None = None) -> RestResponse`" in PAGE
+    assert "Raises `LogFullError`, `LogBusyError`, `BrokerError`." in section("Producer")
+
+
+@pytest.mark.parametrize("name", sorted(interfaces()))
+def test_every_interface_has_its_contract(name: str) -> None:
+    said = section(name)
+    for question in ("Threads", "May block", "Errors", "Units"):
+        assert re.search(rf"^- \*\*{question}:\*\* \S.+\.$", said, re.MULTILINE), question
+    own = [word for word in re.findall(r"`(\w+Error)`", said) if word not in k2core.plugin.__all__]
+    assert own == [], "the page names errors that authors do not get"
+
+
+def test_every_name_that_authors_get_is_on_the_page() -> None:
+    assert [name for name in k2core.plugin.__all__ if not re.search(rf"\b{name}\b", PAGE)] == []
 
 
 def test_the_test_kit_is_on_the_page() -> None:
     assert [name for name in k2core.testing.__all__ if name not in PAGE] == []
-
-
-def test_the_blocks_of_the_page_work() -> None:
-    with Shell(ROOT) as shell:
-        for block in blocks(DOCS / "plugins.md"):
-            if block.language == "python":
-                code, out = shell.python(block.text)
-                assert code == 0, out
-            for command, expected in block.commands if block.language == "console" else ():
-                code, out = shell.run(command)
-                assert (code, missing(expected, out)) == (0, None), out
 
 
 def test_the_example_is_listed_with_its_file() -> None:

@@ -7,12 +7,17 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
 
-def test_the_demo_ends_with_one_json_line_that_holds(tmp_path: pathlib.Path) -> None:
+
+@pytest.mark.parametrize("exchange", ["binance", "kraken"])
+def test_the_demo_ends_with_one_json_line_that_holds(exchange: str, tmp_path: pathlib.Path) -> None:
+    asked = ["demo", "--exchange", exchange, "--once", "--keep", str(tmp_path / "kept")]
     done = subprocess.run(
-        [sys.executable, "-m", "k2core.cli.main", "demo", "--once", "--keep", str(tmp_path / "kept")],
+        [sys.executable, "-m", "k2core.cli.main", *asked],
         capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False,
     )  # fmt: skip
+    assert f"[connectors.{exchange}]" in done.stderr
     assert done.returncode == 0, done.stderr[-4000:]
     last = json.loads(done.stdout.splitlines()[-1])
     assert last["trades_issued"] >= 10_000

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 from k2_plugin_binance.local import LocalBinance
 
-from tests.e2e.capture import COLUMNS, Capture, capture, tape
+from tests.e2e.capture import COLUMNS, Capture, capture, tape, wait_until
 
 RAW = '\n[recording]\nenabled = true\n\n[ingest]\nlinger_ms = 20\n\n[run]\nlog_level = "WARNING"\n'
 TABLES = ("trades", "quotes")
@@ -72,6 +72,32 @@ def test_a_table_made_again_from_raw_frames_is_the_one_captured_live(tmp_path: p
             assert set(again["source"].to_pylist()) == {"replay"}
         assert [d["payload"] for d in json.loads(k2(world, "dlq", "--json"))] == [d["payload"] for d in dead]
         assert len(dead) == 2
+
+
+def test_a_recording_is_played_through_the_exchanges_protocol_to_the_unchanged_connector(
+    tmp_path: pathlib.Path,
+) -> None:
+    with capture(tmp_path, tape(recordings=None, trades=1500, seconds=2), RAW) as world:
+        captured(world)
+        live = {name: world.rows(name) for name in TABLES}
+        shutil.move(world.folder / "data" / "raw", world.folder / "kept")
+        shutil.rmtree(world.folder / "data")
+        playing = world.start("replay", "kept", "--serve", "--speed", "0")
+        wait_until("settings", lambda: "[connectors.binance]" in world.output("replay"), alive=playing)
+        printed = [line for line in world.output("replay").splitlines() if not line.startswith("k2 ")]
+        own = world.settings.read_text().partition("[recording]")[0].partition("[api]")[2]
+        world.settings.write_text("\n".join(printed) + f"\n[api]{own}")
+        ingest = world.start("ingest")
+        wait_until("the end", lambda: "the tape is played" in world.output("replay"), alive=playing)
+        ingest.send_signal(signal.SIGTERM)
+        assert ingest.wait(30) == 0, world.output("ingest")
+        k2(world, "write", "--once")
+        trades = world.rows("trades")
+        assert {name: world.rows(name).num_rows for name in TABLES} == {n: t.num_rows for n, t in live.items()}
+        timeless = [c for c in trades.column_names if c != "received_timestamp_us"]
+        assert facts(trades.select(timeless)) == facts(live["trades"].select(timeless))
+        playing.send_signal(signal.SIGINT)
+        assert playing.wait(10) == 0, world.output("replay")
 
 
 def test_record_alone_needs_no_log_and_a_damaged_file_is_named(tmp_path: pathlib.Path) -> None:

@@ -6,86 +6,100 @@ Run by `nox -s wheels`; prints what it proves, exits non-zero where it cannot.
 from __future__ import annotations
 
 import json
-import os
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-UV = str(pathlib.Path(sys.executable).with_name("uv"))
+from places import CLEAN, PLUGINS, Clean, build, expect, run, version
 
-
-def run(*args: str, cwd: pathlib.Path | None = None) -> str:
-    clean = {k: v for k, v in os.environ.items() if k not in {"VIRTUAL_ENV", "PYTHONPATH"}}
-    done = subprocess.run(args, cwd=cwd, env=clean, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{' '.join(args)} failed with {done.returncode}:\n{done.stdout}\n{done.stderr}")
-    return done.stdout
+WANTED = 200
+LIMIT_S = 60.0
 
 
-def build(out: pathlib.Path) -> list[pathlib.Path]:
-    for path in (ROOT, *sorted(p.parent for p in ROOT.glob("plugins/*/pyproject.toml"))):
-        run(
-            UV, "build", "--quiet", "--no-build-isolation", "--python", sys.executable, "--out-dir", str(out), str(path)
-        )
-    return sorted(out.glob("*.whl"))
+def captured(place: Clean, folder: pathlib.Path) -> int:
+    """Records that `k2 ingest` took from `k2 exchange binance` until there were enough of them."""
+    folder.mkdir()
+    exchange = subprocess.Popen(
+        [place.k2, "exchange", "binance", "--trades", "200"], cwd=folder, env=CLEAN, stdout=subprocess.PIPE, text=True
+    )
+    with exchange, open(folder / "k2.toml", "w") as settings:
+        assert exchange.stdout
+        for line in exchange.stdout:
+            settings.write(line)
+            if line.startswith("time_unit"):
+                break
+        settings.close()
+        with subprocess.Popen([place.k2, "ingest"], cwd=folder, env=CLEAN) as ingest:
+            deadline = time.monotonic() + LIMIT_S
+            while records(folder) < WANTED and time.monotonic() < deadline and ingest.poll() is None:
+                time.sleep(0.1)
+            ingest.send_signal(signal.SIGTERM)
+        exchange.send_signal(signal.SIGINT)
+    expect("exchange and ingest stopped when told to", exchange.returncode == ingest.returncode == 0)
+    return records(folder)
 
 
-class Clean:
-    """A fresh environment with the locked dependencies of our distributions, none of ours."""
-
-    def __init__(self, home: pathlib.Path) -> None:
-        run(UV, "venv", "--quiet", "--clear", "--python", sys.executable, str(home))
-        self.home, self.bin = home, home / "bin"
-
-    def install(self, wheels: list[pathlib.Path]) -> None:
-        asked = [
-            UV,
-            "pip",
-            "install",
-            "--quiet",
-            "--python",
-            str(self.bin / "python"),
-            "-c",
-            str(ROOT / "requirements" / "dev.txt"),
-        ]
-        run(*asked, *map(str, wheels))
-
-    def remove(self, name: str) -> None:
-        run(UV, "pip", "uninstall", "--quiet", "--python", str(self.bin / "python"), name)
-
-    def plugins(self) -> dict[tuple[str, str], str]:
-        rows = json.loads(run(str(self.bin / "k2"), "plugins", "--json", cwd=self.home))
-        return {(r["kind"], r["name"]): f"{r['distribution']} {r['version']} {r['state']}" for r in rows}
+def records(folder: pathlib.Path) -> int:
+    """What ingest says of itself."""
+    status = folder / "data" / "run" / "ingest.json"
+    values = json.loads(status.read_text())["values"] if status.exists() else []
+    return int(sum(value for name, _, value in values if name == "k2_ingest_records_total"))
 
 
-def expect(what: str, holds: bool) -> None:
-    print(("proved: " if holds else "NOT TRUE: ") + what)
-    if not holds:
-        sys.exit(1)
+def prove_core(wheels: dict[str, pathlib.Path], out: pathlib.Path) -> Clean:
+    place = Clean(out / "clean")
+    place.install(wheels["k2core"])
+    alone = place.plugins()
+    own = ("broker", "embedded") in alone and not any(text.split()[0] != "k2core" for text in alone.values())
+    expect("core alone installs and lists its own", own)
+    (place.home / "k2.toml").write_text('[connectors.binance]\nsymbols = ["BTCUSDT"]\n')
+    said = run(place.k2, "up", cwd=place.home, code=3)
+    expect("core alone says what is missing", "try `pip install k2-plugin-binance`" in said)
+    return place
+
+
+def prove_binance(place: Clean, wheels: dict[str, pathlib.Path], out: pathlib.Path) -> None:
+    place.install(wheels["k2-plugin-binance"])
+    shown = place.plugins().get(("connector", "binance"), "")
+    expect(f"the Binance plugin is there once installed: {shown}", shown == f"k2-plugin-binance {version()} ok")
+    where = run(place.python, "-I", "-c", "import k2_plugin_binance as p; print(p.__file__)", cwd=out)
+    expect("it is imported from the wheel", str(place.home) in where)
+    taken = captured(place, out / "capture")
+    expect(f"it captures from the local exchange: {taken} records are in the log", taken >= WANTED)
+    place.remove("k2-plugin-binance")
+    expect("removed, it is gone", not any("binance" in text for text in place.plugins().values()))
+
+
+def prove_each(wheels: dict[str, pathlib.Path], out: pathlib.Path) -> None:
+    """Each plugin alone with core: what it offers works, and it needs nothing that it does not declare."""
+    for name in (path.name for path in PLUGINS):
+        place = Clean(out / "alone")
+        place.install(wheels["k2core"], wheels[name])
+        place.import_all(name.replace("-", "_"))
+        shown = [f"{kind} {one}" for (kind, one), text in place.plugins().items() if text == f"{name} {version()} ok"]
+        expect(f"{name} works alone with core: {', '.join(shown)}", bool(shown))
+
+
+def prove_demo(wheels: dict[str, pathlib.Path], out: pathlib.Path) -> None:
+    """All of them together, on wheels alone: from the local exchange to the answer."""
+    place = Clean(out / "all")
+    place.install(*wheels.values())
+    states = {text.split()[-1] for text in place.plugins().values()}
+    expect("all of them live together", states == {"ok"})
+    proof = json.loads(run(place.k2, "demo", "--once", cwd=out).splitlines()[-1])
+    expect(f"the demo proves itself on wheels: {proof['trades_stored']} trades", proof["ok"] and proof["missing"] == 0)
 
 
 def main() -> None:
     out = pathlib.Path(sys.argv[1])
     wheels = build(out / "dist")
-    by_name = {w.name.split("-")[0]: w for w in wheels}
-    expect(
-        f"{len(wheels)} wheels were built through their sdists", len(wheels) == 1 + len(list(ROOT.glob("plugins/*/")))
-    )
-    place = Clean(out / "clean")
-    place.install([by_name["k2core"]])
-    alone = place.plugins()
-    expect(
-        "core alone installs and lists its own",
-        ("broker", "embedded") in alone and ("connector", "binance") not in alone,
-    )
-    place.install([by_name["k2_plugin_binance"]])
-    shown = place.plugins().get(("connector", "binance"), "")
-    expect(f"the Binance plugin is there once installed: {shown}", shown == "k2-plugin-binance 0.1.0 ok")
-    where = run(str(place.bin / "python"), "-I", "-c", "import k2_plugin_binance as p; print(p.__file__)", cwd=out)
-    expect("it is imported from the wheel", str(place.home) in where)
-    place.remove("k2-plugin-binance")
-    expect("removed, it is gone", ("connector", "binance") not in place.plugins())
+    expect(f"{len(wheels)} wheels were built through their sdists", len(wheels) == 1 + len(PLUGINS))
+    place = prove_core(wheels, out)
+    prove_binance(place, wheels, out)
+    prove_each(wheels, out)
+    prove_demo(wheels, out)
 
 
 if __name__ == "__main__":

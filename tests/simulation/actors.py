@@ -26,7 +26,7 @@ from k2core.writer.lane import Lane
 from k2core.writer.pipeline import WriterPipeline
 from tests.simulation.capture import LOGGER
 from tests.simulation.table import SimSource, SimTable
-from tests.simulation.virtual import Killed, Waits
+from tests.simulation.virtual import Killed, VirtualBell
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -129,9 +129,9 @@ class Server:
         ).model_copy(update={"tail_bytes": dice.choice((2000, 6000, 1 << 28))})
         source = SimSource(world.lake, self.between)
         self.tail = Tail(
-            world.data_type, world.admission, world.log, source, [world.topic], settings, world.clock, Metrics()
-        )
-        self.tail._changed = Waits(world.clock, self.wait)  # type: ignore[assignment]
+            world.data_type, world.admission, world.log, source, [world.topic], settings, world.clock, Metrics(),
+            bell=VirtualBell(world.clock, self.wait),
+        )  # fmt: skip
         name = world.data_type.name
         self.service = QueryService(
             [world.data_type], {name: source}, {name: self.tail}, world.log, settings, world.clock,

@@ -16,7 +16,7 @@ from k2core.interfaces.broker import Offsets, Partition
 from k2core.interfaces.dedup import StoredIdentities
 from k2core.interfaces.identities import IdentityBatch, Stream
 from k2core.interfaces.query import Scanned, Selection, Snapshot, SourceTable
-from k2core.interfaces.sink import Head, MaintenanceReport, Ownership, SinkTable, Staged
+from k2core.interfaces.sink import Head, LogFacts, MaintenanceReport, Ownership, SinkTable, Staged
 from k2core.testing.memory_table import MemoryTable
 from tests.simulation.log import Fault
 
@@ -55,9 +55,9 @@ class Lake(MemoryTable):
         self.version += 1
         super().expire(keep)
 
-    def _land(self, rows: Any, offsets: Offsets) -> Snapshot:
+    def _land(self, rows: Any, offsets: Offsets, facts: LogFacts | None = None) -> Snapshot:
         self.version += 1
-        return super()._land(rows, offsets)
+        return super()._land(rows, offsets, facts)
 
     def arrive(self) -> bool:
         """A swap of which nothing was heard reaches the catalog after all; whether it landed."""
@@ -81,7 +81,10 @@ class SimTable(SinkTable):
     def head(self) -> Head:
         self._fault("head")
         newest = self._lake.newest()
-        return Head(snapshot_id=newest.id, offsets=newest.offsets, topic_ids=dict(self._lake.topic_ids))
+        ids = dict(self._lake.topic_ids)
+        return Head(
+            snapshot_id=newest.id, offsets=newest.offsets, topic_ids=ids, stamps=newest.stamps, gone=newest.gone
+        )
 
     def take_over(self, partitions: frozenset[Partition], topic_ids: Mapping[str, str], owner: str) -> Ownership:
         self._fault("take-over")
@@ -92,8 +95,10 @@ class SimTable(SinkTable):
         self._fault("stage")
         return Staged(len(rows), rows.nbytes, rows.to_pylist())
 
-    def commit(self, staged: Staged, owned: Ownership, expect: Offsets, offsets: Offsets) -> Head:
-        swap = partial(self._lake.commit, list(staged.files), dict(offsets))
+    def commit(
+        self, staged: Staged, owned: Ownership, expect: Offsets, offsets: Offsets, facts: LogFacts | None = None
+    ) -> Head:
+        swap = partial(self._lake.commit, list(staged.files), dict(offsets), facts)
         while True:
             base = self._lake.check(owned, expect)
             try:
@@ -107,7 +112,7 @@ class SimTable(SinkTable):
         swap()
         self._fault("reply")
         newest = self._lake.newest()
-        return Head(snapshot_id=newest.id, offsets=newest.offsets)
+        return Head(snapshot_id=newest.id, offsets=newest.offsets, stamps=newest.stamps, gone=newest.gone)
 
     def discard(self, staged: Staged) -> None:
         self._fault("discard")

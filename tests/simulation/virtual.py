@@ -11,6 +11,7 @@ from concurrent.futures import Executor, Future
 from typing import Any
 
 from k2core.clock import Clock
+from k2core.query.bell import Bell
 
 
 class Killed(BaseException):
@@ -81,26 +82,21 @@ class SkewedClock(Clock):
         return self._clock.monotonic()
 
 
-class Waits:
-    """Stands for a `threading.Condition`: waiting lets other things happen and virtual time pass."""
+class VirtualBell(Bell):
+    """Waiting lets other things happen and virtual time pass."""
 
     def __init__(self, clock: Clock, pass_time: Callable[[float], None]) -> None:
         self._clock, self._pass_time = clock, pass_time
 
-    def __enter__(self) -> Waits:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing is locked."""
-
-    def notify_all(self) -> None:
+    def ring(self) -> None:
         """Who waits looks again by himself."""
 
-    def wait_for(self, predicate: Callable[[], bool], timeout: float) -> bool:
+    def wait(self, reached: Callable[[], bool], timeout: float) -> bool:
+        """Wait until a condition holds, or virtual time is up."""
         until = self._clock.monotonic() + timeout
-        while not predicate():
+        while not reached():
             left = until - self._clock.monotonic()
             if left <= 0:
-                return predicate()
+                return reached()
             self._pass_time(min(left, 0.02))
         return True

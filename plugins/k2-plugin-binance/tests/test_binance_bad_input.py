@@ -1,4 +1,7 @@
-"""Every bad frame becomes a dead letter with its reason; its neighbours live; the same alone and in a batch."""
+"""Why bad frames of Binance are refused, each with its reason, alone and among neighbours.
+
+What holds for every normalizer (half frames, odd bytes, inexact numbers) is tested in `test_binance_conformance.py`.
+"""
 
 from __future__ import annotations
 
@@ -37,21 +40,11 @@ def normalize(frames: list[bytes]):
 
 GOOD_TRADE, GOOD_QUOTE = wrapped(TRADE, STREAMS["trades"]), wrapped(QUOTE, STREAMS["quotes"])
 
-NUMBERS = {
-    "bad-number": [
-        *("NaN", "nan", "Infinity", "-Infinity", "inf", "-1.0", "+1.0", "1e5", "1E5", "0x10", "1_000", "", " ", "."),
-        *("1.", ".5", "1.2.3", " 1", "1 ", "1,5", "١٢", "abc", "--1", "1.0\n", "0.0\u0000"),
-    ],
-    "inexact-number": [
-        *("12345678901234567890", "0.12345678901234567891", "61837.6300000000000000001", "9" * 309, "9" * 5000),
-        *("0." + "0" * 400 + "1", "9007199254740993"),
-    ],
-    "wrong-type": [1, 1.5, None, True, ["1.0"], {"1": "0"}],
-}
 BAD_FIELDS = [
-    *[("trades", f, v, why) for why, values in NUMBERS.items() for v in values for f in "pq"],
-    *[("quotes", f, v, why) for why, values in NUMBERS.items() for v in values for f in "bBaA"],
-    *[("trades", f, v, "bad-number") for f in "pq" for v in ("0", "0.00000000")],
+    *[("trades", f, v, "wrong-type") for f in "pq" for v in (1, 1.5, None, True, ["1.0"])],
+    *[("quotes", f, v, "wrong-type") for f in "bBaA" for v in (1, None, {"1": "0"})],
+    *[("trades", f, "oops", "bad-number") for f in "pq"],
+    *[("quotes", f, "oops", "bad-number") for f in "bBaA"],
     *[("trades", "t", v, "wrong-type") for v in ("7", 7.0, 7.5, None, True, [7])],
     *[("quotes", "u", v, "wrong-type") for v in ("7", 7.0, None, False)],
     *[(d, f, v, "bad-number") for d, f in (("trades", "t"), ("quotes", "u")) for v in (-1, 1 << 63, 10**40, 10**4000)],
@@ -178,22 +171,3 @@ def test_a_batch_is_its_frames_one_by_one_and_accounts_for_each(frames: list[byt
     assert result.yielding == sum(batch.num_rows for batch in result.records.values())
     for batch in result.records.values():
         batch.validate(full=True)
-
-
-digits = st.text("0123456789", min_size=1, max_size=22)
-decimals = st.one_of(st.builds("{}.{}".format, digits, digits), digits, st.decimals(allow_nan=False).map(str))
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.lists(decimals, min_size=1, max_size=8))
-def test_a_number_is_kept_exactly_or_not_at_all(texts: list[str]) -> None:
-    from decimal import Decimal
-
-    result = normalize([wrapped(TRADE | {"t": n, "p": text}, STREAMS["trades"]) for n, text in enumerate(texts)])
-    kept = {row["sequence_num"]: row["price"] for row in result.records["trades"].to_pylist()} if result.records else {}
-    for n, text in enumerate(texts):
-        plain = set(text) <= set("0123456789.")
-        exact = plain and Decimal(repr(float(text))) == Decimal(text) > 0
-        assert (n in kept) == exact
-        if exact:
-            assert Decimal(repr(kept[n])) == Decimal(text)

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from k2_plugin_binance.feed import BinanceFeed
 from k2_plugin_binance.protocol import BinanceDialect
 from k2_plugin_binance.settings import BinanceSettings
@@ -118,13 +116,6 @@ def test_classify(frame: bytes, kind: FrameKind, request_id: str | None, message
 )
 def test_everything_else_goes_to_the_normalizer(frame: bytes) -> None:
     assert feed().is_data(frame)
-
-
-@given(st.binary(max_size=200))
-def test_no_bytes_disturb_the_feed(frame: bytes) -> None:
-    for wire in (frame, b'{"result":' + frame, b'{"stream":"' + frame):
-        assert feed().is_data(wire) in (True, False)
-        assert feed().classify(wire).kind in FrameKind
 
 
 async def test_check_finds_the_unknown_ones_among_many() -> None:

@@ -10,7 +10,6 @@ from k2_plugin_binance.quotes import Quote
 from k2_plugin_binance.trades import Trade
 
 from k2core.plugin import FrameBatch
-from k2core.records.builtin import QUOTES, TRADES
 
 RECEIVED_NS = 1_723_161_254_087_896_568
 
@@ -76,14 +75,6 @@ def test_the_documented_quote(frame: bytes) -> None:
     assert (result.yielding, result.control, list(result.rejected)) == (1, 0, [])
 
 
-def test_columns_are_those_of_the_data_types() -> None:
-    result = normalize(TRADE, QUOTE)
-    assert result.records["trades"].schema.equals(TRADES.arrow_schema)
-    assert result.records["quotes"].schema.equals(QUOTES.arrow_schema)
-    for batch in result.records.values():
-        batch.validate(full=True)
-
-
 def test_side_is_the_aggressors() -> None:
     """Buyer is maker: his order was waiting, the seller came to it. Invert `trades.sides` and this fails."""
     buyer_waited = TRADE.replace(b'"m":true', b'"m":true')
@@ -119,25 +110,3 @@ def test_what_vanishes_appears_or_moves_does_no_harm(frame: bytes, data_type: st
     result = normalize(frame, frame)
     assert result.records[data_type].num_rows == result.yielding == 2
     assert not result.rejected
-
-
-@pytest.mark.parametrize(
-    "frame",
-    [
-        b'{"result":null,"id":1}',
-        b'{ "result" : null , "id" : 1 }',
-        b'{"id":1,"result":["btcusdt@trade"]}',
-        b'{"code":2,"msg":"Invalid request","id":1}',
-        b'{"error":{"code":2,"msg":"Invalid request"},"id":1}',
-        b'{"e":"serverShutdown","E":1753180000000}',
-        b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1753180000000}}',
-    ],
-)
-def test_control_is_counted_not_refused(frame: bytes) -> None:
-    result = normalize(TRADE, frame, QUOTE)
-    assert (result.control, result.yielding, list(result.rejected)) == (1, 2, [])
-
-
-def test_nothing_gives_nothing() -> None:
-    nothing = normalize()
-    assert (nothing.records, list(nothing.rejected), nothing.control, nothing.yielding) == ({}, [], 0, 0)

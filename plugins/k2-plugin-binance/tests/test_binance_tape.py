@@ -10,13 +10,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from k2_plugin_binance.issued import Issued
+from k2_plugin_binance.issued import meaning
 from k2_plugin_binance.normalizer import BinanceNormalizer
 from k2_plugin_binance.recordings import recorded, symbols_of, with_malformed
 from k2_plugin_binance.settings import LocalBinanceSettings
 from k2_plugin_binance.tape import Event, generated
 
 from k2core.plugin import ConfigError, FrameBatch
+from k2core.testing import Issued
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "PEPEUSDT"]
 NOW_MS = 1_723_161_255_342
@@ -67,9 +68,9 @@ def test_the_defaults_are_the_demos() -> None:
 
 def agree(frames: list[tuple[int, str, bytes]]) -> dict[str, int]:
     """Normalize combined frames in batches; the oracle's reading of the same frames must be equal, field for field."""
-    issued, rows = Issued(), defaultdict(list)
-    for _, stream, payload in frames:
-        issued.note(stream, payload)
+    issued, rows = Issued(meaning), defaultdict(list)
+    for _, _, payload in frames:
+        issued.note(payload)
     for first in range(0, len(frames), 700):
         part = frames[first : first + 700]
         batch = [b'{"stream":"%b","data":%b}' % (stream.encode(), payload) for _, stream, payload in part]
@@ -136,7 +137,7 @@ def test_no_recording_says_so(tmp_path: Path) -> None:
 
 
 def test_the_oracle_refuses_what_no_double_holds() -> None:
-    issued = Issued()
-    issued.note("btcusdt@bookTicker", b'{"u":1,"s":"B","b":"0.12345678901234567891","B":"1","a":"1","A":"1"}')
+    issued = Issued(meaning)
+    issued.note(b'{"u":1,"s":"B","b":"0.12345678901234567891","B":"1","a":"1","A":"1"}')
     with pytest.raises(ValueError, match="no double"):
         issued.records("quotes")

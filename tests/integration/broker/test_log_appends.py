@@ -68,20 +68,6 @@ def test_a_version_that_another_process_registered_is_known_at_once(tmp_path: pa
         assert [block.version for block in drain(log.consumer([TOPIC]))] == [1, 2]
 
 
-def test_an_append_is_all_or_nothing(tmp_path: pathlib.Path) -> None:
-    with a_topic(tmp_path) as log:
-        producer = log.producer()
-        with pytest.raises(BrokerError, match=r"topic nowhere is not in the log .*call ensure_topics"):
-            producer.produce([batch(range(4)), batch(range(4), topic="nowhere")])
-        bad = EncodedBatch(TOPIC, 1, np.array([4], np.int32), np.array([1], np.uint32), b"x")
-        with pytest.raises(SchemaError, match="outside 0 to 3"):
-            producer.produce([batch(range(4)), bad])
-        assert producer.produce([]) == {}
-        assert read_all(log) == []
-        two = producer.produce([batch(range(4)), batch(range(4, 8))])
-        assert two == {(TOPIC, p): 2 for p in range(4)}
-
-
 def test_seek_finds_every_place_and_cuts_within_a_block(tmp_path: pathlib.Path) -> None:
     with a_topic(tmp_path) as log:
         producer = log.producer()

@@ -27,21 +27,6 @@ from tests.integration.broker.log_world import (
 )
 
 
-def test_processes_append_at_once_and_every_offset_is_used_once(tmp_path: pathlib.Path) -> None:
-    with a_topic(tmp_path) as log:
-        started = {start: producing(tmp_path, start) for start in (0, 1_000_000, 2_000_000)}
-        told = {start: heard(one, 15) for start, one in started.items()}
-        for start, one in started.items():
-            told[start] += killed(one)
-        got = numbers_of(read_all(log))  # proves that offsets follow without a hole
-        assert len(got) == len(set(got))
-        for start, lines in told.items():
-            assert acknowledged(lines, start) <= set(got)
-        for start in told:
-            own = [n for n in got if start <= n < start + 1_000_000 and n % 4 == 0]
-            assert own == sorted(own), "an append's order is kept"
-
-
 @pytest.mark.parametrize(("durability", "turns"), [("full", 5), ("normal", 2)])
 def test_what_was_acknowledged_survives_kill_9(tmp_path: pathlib.Path, durability: str, turns: int) -> None:
     moments, promised = random.Random(5), set[int]()

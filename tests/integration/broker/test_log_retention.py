@@ -39,19 +39,6 @@ def test_age_alone_removes_what_nobody_registered_for(tmp_path: pathlib.Path) ->
         assert log.ends([TOPIC])[TOPIC, 1] == 3, "ends stay when everything is gone"
 
 
-def test_a_consumer_that_falls_behind_retention_is_told(tmp_path: pathlib.Path) -> None:
-    clock = ManualClock()
-    with a_topic(tmp_path, clock, retention_hours=2, sweep_s=0) as log:
-        producer, consumer = log.producer(), log.consumer([TOPIC])
-        for start in (0, 8):
-            producer.produce([batch(range(start, start + 8))])
-        consumer.poll(1, 0)
-        clock.advance(3 * HOUR)
-        producer.produce([batch([16])])
-        with pytest.raises(OffsetGoneError, match="offset 2; what is held starts at 4"):
-            consumer.poll(10, 0)
-
-
 def test_what_a_registered_consumer_has_not_released_stays_and_an_hour_more(tmp_path: pathlib.Path) -> None:
     clock = ManualClock()
     with a_topic(tmp_path, clock, retention_hours=2, slack_hours=1, sweep_s=0) as log:

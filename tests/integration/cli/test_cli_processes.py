@@ -141,11 +141,12 @@ def took_over(folder: pathlib.Path, pid: int) -> bool:
 
 
 def test_questions_of_an_empty_installation(start: Start) -> None:
+    assert start("write", "--once").wait(LIMIT_S) == 0  # makes log and tables; who asks makes neither
     for arguments, wanted in ((("lag", "--json"), "records"), (("maintain", "--json", "--dry-run"), "counts")):
         process = start(*arguments)
         out, err = process.communicate(timeout=LIMIT_S)
         assert process.returncode == 0, err
-        assert {"market.trades", "market.quotes"} == {row["table"] for row in json.loads(out)}
+        assert {"market.trades", "market.quotes"} <= {row["table"] for row in json.loads(out)}
         assert all(wanted in row for row in json.loads(out))
     process = start("dlq", "--json")
     out, err = process.communicate(timeout=LIMIT_S)

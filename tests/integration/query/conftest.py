@@ -13,14 +13,14 @@ from k2core.admission import Admission
 from k2core.avro.codec import Codec
 from k2core.config.settings import QuerySettings
 from k2core.errors import QueryError
-from k2core.interfaces.broker import Partition
+from k2core.interfaces.broker import Partition, TopicSpec
 from k2core.interfaces.frames import ChannelFacts
 from k2core.query.answer import Answer, RowsRequest
 from k2core.query.cursor import Cursors
 from k2core.query.service import QueryService
 from k2core.query.tail import Tail
 from k2core.records.builtin import TRADES
-from k2core.records.topics import partition_of
+from k2core.records.topics import PARTITIONS, partition_of
 from k2core.telemetry.metrics import Metrics
 from k2core.testing.clock import ManualClock
 from k2core.testing.memory_log import MemoryLog
@@ -53,6 +53,9 @@ class World:
     def __init__(self, kind="contiguous", settings=SETTINGS):
         self.clock = ManualClock(START_MS * 1_000_000)
         self.log, self.table = MemoryLog(self.clock), MemoryTable(TRADES, kind)
+        self.log.ensure_topics(
+            [TopicSpec(name=n, partitions=PARTITIONS, subject=f"{n}-value", schemas=()) for n in TOPICS]
+        )
         self.admission = Admission(TRADES, dict.fromkeys(EXCHANGES.values(), ChannelFacts(ids=kind)))
         self.codec, self.settings, self.kind = Codec(TRADES), settings, kind
         self.written: list[Written] = []

@@ -112,3 +112,31 @@ async def test_connections_end_at_their_age_and_rest_shares_the_port() -> None:
         body = await asyncio.to_thread(lambda: urllib.request.urlopen(url).read())
         assert json.loads(body)[0] == "AAA"
         assert await ends(client) == 1001
+
+
+@pytest.mark.parametrize("compression", [False, True])
+async def test_a_client_that_ended_its_side_takes_nothing_and_raises_nothing(compression: bool) -> None:
+    async with FakeExchange(ToyDialect(), compression=compression) as server, connect(server.url) as client:
+        await subscribe(client, AAA)
+        served = server.connection(0)
+        before = server.counts["frames"]
+        client.transport.write_eof()
+        taken = [len(trades(0, 3))]
+        async with asyncio.timeout(5):
+            while taken[-1]:  # until the server has read the client's end
+                taken.append(await served.send(trades(0, 3)))
+                await asyncio.sleep(0)
+        assert taken[-1] == 0
+        assert server.counts["frames"] - before == sum(taken[1:])
+
+
+async def test_a_connection_that_is_just_closing_takes_nothing_and_raises_nothing() -> None:
+    async with FakeExchange(ToyDialect()) as server, connect(server.url) as client:
+        await subscribe(client, AAA)
+        client.transport.pause_reading()
+        closing = asyncio.create_task(server.drop(0))
+        await asyncio.sleep(0)
+        assert await server.connection(0).send(trades(0, 3)) == 0
+        client.transport.resume_reading()
+        await closing
+        assert await ends(client) == 1001

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k2core.admission.identities import Ids, number_of
+from k2core.admission.identities import Ids
+from k2core.interfaces.identities import number_of
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_config_check_lists_every_mistake(k2: Shown) -> None:
     assert len(report["problems"]) == 2
     pathlib.Path("k2.toml").write_text("[api]\nprt = 1\n")
     code, out, err = k2("config", "check")
-    assert (code, out, err) == (2, "", "k2.toml: api.prt: unknown key; did you mean 'port'?\n")
+    assert (code, out, err) == (2, "", "k2.toml:2: api.prt: unknown key; did you mean 'port'?\n")
 
 
 def test_three_lines_of_settings_are_valid(k2: Shown) -> None:

@@ -141,8 +141,8 @@ def test_paths_are_relative_to_the_file(tmp_path: pathlib.Path) -> None:
 
 
 MISTAKES = {
-    "[api]\nprot = 1": "k2.toml: api.prot: unknown key; did you mean 'port'?",
-    "[api]\nport = 99999": "k2.toml: api.port: Input should be less than or equal to 65535, not 99999",
+    "[api]\nprot = 1": "k2.toml:2: api.prot: unknown key; did you mean 'port'?",
+    "[api]\nport = 99999": "k2.toml:2: api.port: must be at most 65535, not 99999",
     "[apy]\nport = 1": "apy: unknown section; did you mean 'api'?",
     "api = 3": "api: must be a table, as [api]",
     "[sinks]\nlake = 3": "sinks.lake: must be a table, as [sinks.NAME]",
@@ -160,13 +160,14 @@ def test_mistakes_of_core_sections(tmp_path: pathlib.Path, text: str, said: str)
 
 
 COMPONENT_MISTAKES = {
-    '[connectors.binance]\nsymbol = ["A"]\nsymbols = ["A"]': "k2.toml: connectors.binance.symbol: unknown key "
+    '[connectors.binance]\nsymbol = ["A"]\nsymbols = ["A"]': "k2.toml:2: connectors.binance.symbol: unknown key "
     "(k2-plugin-binance 0.1.0); did you mean 'symbols'?",
-    "[connectors.binance]": "k2.toml: connectors.binance.symbols: is needed and has no default (k2-plugin-binance 0.1.0)",
+    "[connectors.binance]": "k2.toml:1: connectors.binance.symbols: is needed and has no default: "
+    "add `symbols = …` to [connectors.binance] (k2-plugin-binance 0.1.0)",
     THREE_LINES + "[connectors.binance.deep]\nretires = 1": "connectors.binance.deep.retires: unknown key "
     "(k2-plugin-binance 0.1.0); did you mean 'retries'?",
     THREE_LINES + 'data_types = ["quotes"]': "binance has no 'quotes'; it has trades",
-    '[sinks.lake]\nuse = "icberg"': "k2.toml: sinks.lake.use: there is no sink 'icberg'; did you mean 'iceberg'?",
+    '[sinks.lake]\nuse = "icberg"': "k2.toml:2: sinks.lake.use: there is no sink 'icberg'; did you mean 'iceberg'?",
     '[connectors.kraken]\nsymbols = ["A"]': "there is no connector 'kraken'; try `pip install k2-plugin-kraken`",
 }
 

@@ -3,59 +3,12 @@
 from __future__ import annotations
 
 import pathlib
-import sys
-from collections.abc import Callable, Iterator
-from importlib.metadata import EntryPoint, distributions
 
 import pytest
 
 from k2core.discovery import Entry, Registry, discover
 from k2core.errors import PluginError
-
-HEAD = """
-from k2core.plugin import Component, ConnectorFacts, DataType, Settings, hookimpl
-
-class S(Settings):
-    x: int = 1
-
-def make(name, **more):
-    return Component(name=name, summary="s", settings=S, factory=lambda settings, context: settings, **more)
-
-"""
-GOOD_SINK = "@hookimpl\ndef k2_sinks():\n    yield make('box')\n"
-OTHER = "@hookimpl\ndef k2_brokers():\n    return [make('mine')]\n"
-Install = Callable[..., None]
-Find = Callable[[], Registry]
-
-
-@pytest.fixture
-def site(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pathlib.Path]:
-    monkeypatch.syspath_prepend(tmp_path)
-    before = set(sys.modules)
-    yield tmp_path
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
-
-
-@pytest.fixture
-def install(site: pathlib.Path) -> Install:
-    def put(name: str, code: str, version: str = "1.2", head: str = HEAD) -> None:
-        module = name.replace("-", "_")
-        (site / f"{module}.py").write_text(head + code)
-        info = site / f"{module}-{version}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        (info / "entry_points.txt").write_text(f"[k2.plugins]\n{name.split('-')[-1]} = {module}\n")
-
-    return put
-
-
-@pytest.fixture
-def find(site: pathlib.Path) -> Find:
-    def points() -> list[EntryPoint]:
-        return [p for d in distributions(path=[str(site)]) for p in d.entry_points]
-
-    return lambda: discover(installed=points())
+from tests.unit.discovery.plugin_site import GOOD_SINK, HEAD, OTHER, Find, Install
 
 
 def only(registry: Registry, kind: str) -> Entry:
@@ -158,7 +111,9 @@ def test_core_keeps_its_own_names(tmp_path: pathlib.Path) -> None:
 
 def test_what_is_missing_is_explained() -> None:
     empty = Registry([])
-    with pytest.raises(PluginError, match="there is no sink 'lake'; try `pip install k2-plugin-lake`"):
+    with pytest.raises(
+        PluginError, match="there is no sink 'lake'; if a plugin offers it, try `pip install k2-plugin-lake`"
+    ):
         empty.find("sink", "lake")
     broken = Entry(kind="plugin", name="lake", distribution="k2-plugin-lake", version="3", state="broken", error="boom")
     with pytest.raises(PluginError, match="'lake' is not available: k2-plugin-lake 3 is broken: boom"):

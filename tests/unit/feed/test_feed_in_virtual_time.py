@@ -222,3 +222,32 @@ def test_the_same_seed_is_the_same_run() -> None:
         return exchange.dials
 
     assert run(1) == run(1) != run(2)
+
+
+def test_closing_waits_for_no_exchange_that_is_still_asked_which_symbols_it_knows() -> None:
+    class Silent(ToyFeed):
+        async def check(self, rest: object) -> frozenset[object]:
+            await asyncio.sleep(DAY)
+            return frozenset()
+
+    async def script(world: Driven) -> None:
+        await asyncio.sleep(5)
+
+    async def until_read_to_the_end() -> float:
+        await driven(Silent(URL), MemoryExchange(), script, FeedSettings(check_timeout_s=DAY))
+        return now()
+
+    assert virtually(until_read_to_the_end) < 6
+
+
+def test_what_we_close_ourselves_is_not_the_exchanges_doing(caplog: pytest.LogCaptureFixture) -> None:
+    async def script(world: Driven) -> None:
+        await asyncio.sleep(5)
+        assert len(world.exchange.live) == 1
+
+    with caplog.at_level("INFO", "k2.toy"):
+        world = virtually(lambda: driven(ToyFeed(URL), MemoryExchange(), script))
+    (line,) = (text for text in caplog.messages if " ended after " in text)
+    assert line.endswith(": closed by us")
+    assert world.connector.facts()["last_error"] == ""
+    assert world.connector.facts()["overload_cuts"] == 0

@@ -140,9 +140,9 @@ class ProtocolWorld:
             self.writers.append(self.world.writer(self.fault))
         elif chance < 0.935:
             self.foreign()
-        elif chance < 0.945:
-            self.told["landed long after"] += self.world.table.arrive()
         elif chance < 0.96:
+            self.told["landed long after"] += self.world.table.arrive()
+        elif chance < 0.975:
             self.told["rolled back"] += 1
             self.world.table.roll_back()
         state = self.world.table.main, str(self.world.log.released)
@@ -172,7 +172,7 @@ class ProtocolWorld:
         self.told["one partition lost"] += 1
         table.takings += 1
         table.tokens[place] = f"foreign/{table.takings}"
-        table.swap([], Ownership(table.tokens[place], frozenset([place])), {}, {})
+        table.swap([], Ownership(table.tokens[place], frozenset([place])), table.offsets, {})
 
 
 def run(seed: int, told: Counter[str], steps: int = 120) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -20,7 +21,6 @@ from k2core.errors import (
     TopicChangedError,
 )
 from k2core.interfaces.frames import ChannelFacts
-from tests.unit.writer.memory_table import Version
 from tests.unit.writer.protocol import FaultyStore
 from tests.unit.writer.writer_world import TOPIC, WriterWorld, trade
 
@@ -43,7 +43,7 @@ def test_rows_and_offsets_land_together() -> None:
     writer = world.writer()
     writer.start()
     assert writer.step(0)
-    assert not world.table.main.rows
+    assert not world.table.rows
     assert writer.commit()
     world.check()
     assert dict(world.table.main.offsets) == world.log.ends([TOPIC])
@@ -81,7 +81,7 @@ def test_a_topic_made_anew_stops_the_writer_before_it_fences_anyone() -> None:
     first = world.writer()
     world.finish(first)
     tokens = dict(world.table.tokens)
-    world.log.ids[TOPIC] = "another"
+    world.log.recreate(TOPIC, "another")
     with pytest.raises(TopicChangedError, match="is another one than the one that fed"):
         world.writer().start()
     assert world.table.tokens == tokens
@@ -98,7 +98,7 @@ def test_records_that_retention_took_are_an_error_not_a_reset() -> None:
     world.trades("BTCUSDT", 1, 2)
     place = next(iter(world.log.blocks))
     world.log.first[place] = 1
-    with pytest.raises(OffsetGoneError, match="starts at offset 1, but table trades wants 0"):
+    with pytest.raises(OffsetGoneError, match=r"/1 offsets 0 to 0\) are gone from the log"):
         world.writer().start()
 
 
@@ -128,7 +128,7 @@ def test_an_unknown_outcome_that_did_not_land_and_a_head_that_is_away() -> None:
     assert writer.parts.table.discarded == 0, "the swap may still land: its files must stay"
     world.finish(writer)
     world.check()
-    assert len(world.table.main.rows) == 2
+    assert len(world.table.rows) == 2
 
 
 def test_a_sink_that_fails_to_write_loses_nothing() -> None:
@@ -163,7 +163,7 @@ def test_fenced_nothing_lands_and_nothing_is_owned() -> None:
     new.start()
     with pytest.raises(FencedError):
         old.commit()
-    assert not world.table.main.rows
+    assert not world.table.rows
     with pytest.raises(FencedError):
         old.step(0)
     world.finish(new)
@@ -178,7 +178,7 @@ def test_another_writer_of_the_same_owner_is_a_conflict_and_a_restart() -> None:
     world.trades("BTCUSDT", 1, 2)
     writer.step(0)
     place = next(iter(world.log.blocks))
-    world.table.main = Version((), {place: 1}, world.table.main)
+    world.table.main = replace(world.table.main, extra=(), offsets={place: 1})
     assert not writer.commit()
     assert world.metrics.value("k2_writer_commits_total", outcome="conflict") == 1
     assert writer.step(0)
@@ -227,7 +227,7 @@ def test_a_step_that_fails_half_way_is_taken_again(fault: Callable[[str], None])
         writer.step(0)
     world.finish(writer)
     world.check()
-    assert len(world.table.main.rows) == 3
+    assert len(world.table.rows) == 3
 
 
 def test_holes_are_named_once_and_known_after_a_restart(caplog: pytest.LogCaptureFixture) -> None:
@@ -244,10 +244,16 @@ def test_holes_are_named_once_and_known_after_a_restart(caplog: pytest.LogCaptur
     ]
     assert first.holes() == [hole]
     second = world.writer()
-    second.start()
-    assert second.holes() == [hole]
-    world.trades("BTCUSDT", 3, 9)
-    world.finish(second)
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "k2.write.test"):
+        second.start()
+        assert second.holes() == [hole]
+        world.trades("BTCUSDT", 3, 9)
+        world.finish(second)
+    assert [r for r in caplog.messages if r.startswith("hole")] == [
+        "holes known from before data_type=trades holes=1 ids=2: /v1/stats lists them",
+        "hole data_type=trades exchange=binance symbol=BTCUSDT first=7 last=8 ids=2",
+    ]
     assert [(h.first, h.last) for h in second.holes()] == [(4, 4), (7, 8)]
     assert world.metrics.value("k2_writer_missing_ids", exchange="binance") == 3
 

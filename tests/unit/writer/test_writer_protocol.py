@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from k2_plugin_memory.held import Held
+from k2core.keys.window import KeyWindow
 from k2_plugin_memory.owned import Owned
 from k2_plugin_memory.store import MemoryStore
 
 from k2core.errors import FencedError
+from k2core.testing.memory_sink import MemoryIdentities
 from k2core.writer.intake import Intake
 from k2core.writer.pipeline import WriterPipeline
 from k2core.writer.settling import Settling
-from tests.unit.writer.memory_table import MemoryIdentities
 from tests.unit.writer.protocol import run
 
 logging.getLogger("k2.write.test").setLevel(logging.CRITICAL)
@@ -71,8 +71,8 @@ def in_flight_dropped_before_settle(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_mark_at_eviction(patch: pytest.MonkeyPatch) -> None:
-    forget = Held.forget
-    patch.setattr(Held, "forget", lambda self, before: min(-1, forget(self, before)))
+    forget = KeyWindow.forget
+    patch.setattr(KeyWindow, "forget", lambda self, before: min(-1, forget(self, before)))
 
 
 def no_marks_at_start(patch: pytest.MonkeyPatch) -> None:

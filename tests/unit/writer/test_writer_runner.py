@@ -12,10 +12,8 @@ from k2core.clock import SystemClock
 from k2core.config.settings import MaintenanceSettings, WriterSettings
 from k2core.errors import BrokerError, LogCorruptError, SinkError
 from k2core.telemetry.metrics import Metrics
+from k2core.testing.memory_sink import MemorySinkTable
 from k2core.writer import Upkeep, run_writer
-from k2core.writer import lane as lane_module
-from k2core.writer import runner as runner_module
-from tests.unit.writer.memory_table import MemoryTable
 from tests.unit.writer.writer_world import TOPIC, WriterWorld
 
 CLOCK = SystemClock()
@@ -47,9 +45,8 @@ def test_once_with_nothing_to_do() -> None:
     assert world.table.commits == 0
 
 
-def test_once_that_gets_no_further_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner_module, "STALLED_S", 0.2)
-    world = WriterWorld()
+def test_once_that_gets_no_further_fails() -> None:
+    world = WriterWorld(settings=WriterSettings(stalled_s=0.2))
     world.log.ends = lambda topics: {(TOPIC, 0): 5}  # type: ignore[method-assign]
     result = run_writer([world.writer(clock=CLOCK)], threading.Event(), once=True, clock=CLOCK)
     assert result.exit_code == 1
@@ -80,7 +77,7 @@ def test_stop_commits_up_to_the_logs_end() -> None:
     assert results[0].exit_code == 0
     assert not results[0].remaining
     world.check()
-    assert len(world.table.main.rows) == 3
+    assert len(world.table.rows) == 3
     assert states[0] in ("starting", "running")
 
 
@@ -104,43 +101,40 @@ def test_one_that_fails_stops_alone() -> None:
     result = run_writer(pipelines, threading.Event(), once=True, clock=CLOCK)
     assert result.exit_code == 1
     assert "flipped bit" in str(result.failed["trades"])
-    assert len(good.table.main.rows) == 1
+    assert len(good.table.rows) == 1
 
 
-def test_what_may_pass_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lane_module, "FIRST_PAUSE_S", 0.001)
-    world = WriterWorld()
+def test_what_may_pass_is_tried_again() -> None:
+    world = WriterWorld(settings=WriterSettings(retry_first_s=0.001))
     world.trades("BTCUSDT", 1)
     fault = Raising("stage", SinkError("disk away"), times=3)
     result = run_writer([world.writer(fault, clock=CLOCK)], threading.Event(), once=True, clock=CLOCK)
     assert result.exit_code == 0
-    assert len(world.table.main.rows) == 1
+    assert len(world.table.rows) == 1
 
 
-def test_what_never_passes_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lane_module, "LONGEST_PAUSE_S", 0.001)
-    monkeypatch.setattr(lane_module, "FIRST_PAUSE_S", 0.001)
-    world = WriterWorld()
+def test_what_never_passes_ends_it() -> None:
+    world = WriterWorld(settings=WriterSettings(retry_first_s=0.001, retry_longest_s=0.001, drain_tries=7))
     world.trades("BTCUSDT", 1)
-    writer = world.writer(Raising("head", SinkError("catalog away")), clock=CLOCK)
-    result = run_writer([writer], threading.Event(), once=True, clock=CLOCK)
+    fault = Raising("head", SinkError("catalog away"))
+    result = run_writer([world.writer(fault, clock=CLOCK)], threading.Event(), once=True, clock=CLOCK)
     assert result.exit_code == 1
+    assert (1 << 30) - fault.times == 7
     assert "catalog away" in str(result.failed["trades"])
 
 
-def test_a_sink_that_is_long_away_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lane_module, "LONGEST_PAUSE_S", 0.001)
-    monkeypatch.setattr(lane_module, "FIRST_PAUSE_S", 0.001)
-    world, stop = WriterWorld(), threading.Event()
+def test_a_sink_that_is_long_away_is_waited_for() -> None:
+    settings = WriterSettings(retry_first_s=0.001, retry_longest_s=0.001, drain_tries=5)
+    world, stop = WriterWorld(settings=settings), threading.Event()
     world.trades("BTCUSDT", 1)
-    fault = Raising("head", SinkError("catalog away"), times=5 * lane_module.TRIES)
+    fault = Raising("head", SinkError("catalog away"), times=25)
     thread, results = start([world.writer(fault, clock=CLOCK)], stop, clock=CLOCK)
     while fault.times and thread.is_alive():
         stop.wait(0.01)
     stop.set()
     thread.join(10)
     assert results[0].exit_code == 0
-    assert len(world.table.main.rows) == 1
+    assert len(world.table.rows) == 1
 
 
 def test_an_idle_pipeline_notices_that_somebody_took_over() -> None:
@@ -186,12 +180,58 @@ def test_maintenance_runs_beside_and_survives_failures() -> None:
         twice.release()
         raise SinkError("catalog away")
 
-    tables = {"trades": MemoryTable(world.table, fault)}
+    tables = {"trades": MemorySinkTable(world.table, fault)}
     upkeep = Upkeep(tables, MaintenanceSettings(interval_s=0.01), metrics, logging.getLogger("k2.write.test"))
     upkeep.start()
     assert all(twice.acquire(timeout=10) for _ in range(2))
     upkeep.stop()
     assert metrics.value("k2_maintenance_runs_total", outcome="failed") >= 1
-    good = Upkeep({"trades": MemoryTable(world.table)}, MaintenanceSettings(), metrics, logging.getLogger("k2.write"))
+    good = Upkeep(
+        {"trades": MemorySinkTable(world.table)}, MaintenanceSettings(), metrics, logging.getLogger("k2.write")
+    )
     good.run_once()
     assert metrics.value("k2_maintenance_runs_total", outcome="done") == 1
+
+
+def test_pipelines_that_are_found_later_replace_and_join_the_others() -> None:
+    world, other = WriterWorld(settings=WriterSettings(topics_s=0.01, first_commit_s=0)), WriterWorld()
+    world.trades("BTCUSDT", 1)
+    first, stop = world.writer(clock=CLOCK), threading.Event()
+    later = [[world.writer(clock=CLOCK), other.writer(clock=CLOCK, name="another")]]
+    thread, results = start([first], stop, clock=CLOCK, find=lambda: later.pop() if later else [])
+    while not (world.table.takings == 2 and other.table.takings):
+        assert thread.is_alive()
+    world.trades("BTCUSDT", 2)
+    other.trades("BTCUSDT", 7)
+    stop.set()
+    thread.join(10)
+    assert results[0].exit_code == 0
+    assert (len(world.table.rows), len(other.table.rows)) == (2, 1)
+    world.check()
+
+
+def test_a_pipeline_that_ended_is_not_brought_back() -> None:
+    world, good = WriterWorld(settings=WriterSettings(topics_s=0.01, first_commit_s=0)), WriterWorld()
+    world.trades("BTCUSDT", 1)
+    broken = world.writer(Raising("stage", ZeroDivisionError("oops")), clock=CLOCK)
+    asked, failed, stop = threading.Semaphore(0), threading.Event(), threading.Event()
+
+    def find() -> list[Any]:
+        asked.release()
+        return [world.writer(clock=CLOCK)] if failed.is_set() else []
+
+    def tick(state: str) -> None:
+        if state == "failed":
+            failed.set()
+
+    both = [broken, good.writer(clock=CLOCK, name="good")]
+    thread, results = start(both, stop, clock=CLOCK, find=find, on_tick=tick)
+    assert failed.wait(10)
+    while asked.acquire(blocking=False):
+        pass
+    for _ in range(3):
+        assert asked.acquire(timeout=10)
+    stop.set()
+    thread.join(10)
+    assert isinstance(results[0].failed["trades"], ZeroDivisionError)
+    assert world.table.takings == 1

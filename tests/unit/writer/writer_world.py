@@ -19,11 +19,11 @@ from k2core.config.settings import WriterSettings
 from k2core.interfaces.broker import TopicSpec
 from k2core.interfaces.frames import ChannelFacts
 from k2core.records.builtin import DEAD_LETTERS, TRADES
-from k2core.records.topics import partition_of
+from k2core.records.topics import PARTITIONS, partition_of
 from k2core.telemetry.metrics import Metrics
+from k2core.testing.memory_log import MemoryLog
+from k2core.testing.memory_sink import MemoryLake, MemorySinkTable
 from k2core.writer.pipeline import WriterPipeline
-from tests.unit.writer.memory_log import MemoryLog
-from tests.unit.writer.memory_table import MemoryTable, Store
 
 TOPIC = "market.crypto.trades.binance"
 DEAD_TOPIC = "market.crypto.dead_letters.binance"
@@ -63,12 +63,10 @@ class WriterWorld:
 
     def __post_init__(self) -> None:
         self.clock = SetClock()
-        self.log = MemoryLog(lambda: self.clock.us, self.partitions)
-        for name in (TOPIC, DEAD_TOPIC):
-            self.log.ensure_topics(
-                [TopicSpec(name=name, partitions=self.partitions, subject=f"{name}-value", schemas=())]
-            )
-        self.table = Store()
+        self.log = MemoryLog(self.clock)
+        for name, partitions in ((TOPIC, self.partitions), (DEAD_TOPIC, PARTITIONS)):
+            self.log.ensure_topics([TopicSpec(name=name, partitions=partitions, subject=f"{name}-value", schemas=())])
+        self.table = MemoryLake(TRADES)
         self.issued: dict[int, list[tuple[str, str | None, bool]]] = {}
         self.metrics = Metrics()
         self.made = 0
@@ -79,7 +77,7 @@ class WriterWorld:
         batch = pa.RecordBatch.from_pylist(list(records), schema=pa.schema([(n, t) for n, t in PLAIN]))
         sizes, data = CODEC.encode(batch)
         number = partition_of(records[0]["symbol"], self.partitions)
-        self.log.append(TOPIC, number, TRADES.versions, sizes.tolist(), data)
+        self.log.append((TOPIC, number), TRADES.versions, sizes.tolist(), data)
         good = [(r["symbol"], r["trade_id"], r["price"] > 0 and bool(r["trade_id"])) for r in records]
         self.issued.setdefault(number, []).extend(good)
 
@@ -95,7 +93,7 @@ class WriterWorld:
             dedup.fault = fault
         given: dict[str, Any] = {
             "data_type": TRADES, "topics": [TOPIC], "consumer": self.log.consumer([TOPIC]),
-            "producer": self.log.producer(), "broker": self.log, "sink_table": MemoryTable(self.table, fault),
+            "producer": self.log.producer(), "broker": self.log, "sink_table": MemorySinkTable(self.table, fault),
             "dedup": dedup, "settings": self.settings, "clock": self.clock, "metrics": self.metrics,
             "admission": Admission(TRADES, {"binance": self.facts}, partitions=self.partitions),
             "logger": logging.getLogger("k2.write.test"), "owner": f"test:{self.made}", **changes,
@@ -124,7 +122,7 @@ class WriterWorld:
 
     def stored(self) -> Counter[tuple[int, int]]:
         """What it holds."""
-        return Counter((r["log_partition"], r["log_offset"]) for r in self.table.main.rows)
+        return Counter((r["log_partition"], r["log_offset"]) for r in self.table.rows)
 
     def buried(self) -> set[str]:
         """Origins of the dead letters that are durable."""

@@ -87,10 +87,10 @@ class BinanceFeed(WebSocketFeed):
 
     def subscribe(self, subscriptions: Sequence[Subscription], first_id: int) -> Sequence[Request]:
         """SUBSCRIBE messages of at most `params_per_request` streams."""
-        streams = [stream_name(one) for one in subscriptions]
+        parts = enumerate(chunks(subscriptions, self._settings.params_per_request), first_id)
         return [
-            Request(subscribe_message(part, first_id + number), str(first_id + number))
-            for number, part in enumerate(chunks(streams, self._settings.params_per_request))
+            Request(subscribe_message([stream_name(one) for one in part], number), str(number), tuple(part))
+            for number, part in parts
         ]
 
     def is_data(self, frame: bytes) -> bool:

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from k2core.plugin import Refusal, refusal_of
+
 _HEAD_BYTES = 36
 _RAW_HEAD_BYTES = 12
 
@@ -38,13 +40,6 @@ class Control:
     what: str
     request_id: str | None = None
     message: str = ""
-
-
-class Refusal(NamedTuple):
-    """Why a frame cannot become a record: a stable slug, and a sentence."""
-
-    reason: str
-    detail: str
 
 
 class Envelope(msgspec.Struct, gc=False):
@@ -99,7 +94,7 @@ def inspect(frame: bytes) -> Shape | Control | Refusal:
             _skim(frame)  # malformed, or JSON but no object?
         envelope = _decode(frame)
     except UNREADABLE as error:
-        return refusal(error)
+        return refusal_of(error)
     if envelope.stream is not UNSET or envelope.data is not UNSET:
         return _wrapped(envelope)
     return _answer(envelope) or _event(envelope)
@@ -148,17 +143,3 @@ def _event(envelope: Envelope) -> Shape | Refusal:
         return Shape("quotes", False)
     what = "the message names no event" if envelope.e is UNSET else f"event {_text(envelope.e)!r}"
     return Refusal("unknown-message", f"{what}: neither a trade nor a best quote")
-
-
-def refusal(error: Exception) -> Refusal:
-    """Why msgspec could not read a frame as what it claims to be."""
-    text = str(error)
-    if not isinstance(error, msgspec.ValidationError):
-        return Refusal("malformed-json", text)
-    if text.startswith("Expected `object`") and "$" not in text:
-        return Refusal("unknown-message", f"the message is JSON but no object: {text}")
-    if "missing required field" in text:
-        return Refusal("missing-field", text)
-    if "out of range" in text:
-        return Refusal("bad-number", text)
-    return Refusal("unknown-message" if text.startswith("Invalid value") else "wrong-type", text)

@@ -14,13 +14,12 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from k2_plugin_binance import quotes, trades
-from k2_plugin_binance.columns import Int64s
-from k2_plugin_binance.frames import UNREADABLE, Control, Refusal, Shape, head_bytes, inspect, refusal, shape_of_head
-from k2_plugin_binance.numbers import UnsureError
-from k2core.plugin import FrameBatch, NormalizedBatch, Normalizer, Rejected
+from k2_plugin_binance.frames import UNREADABLE, Control, Shape, head_bytes, inspect, shape_of_head
+from k2core.plugin import Built, FrameBatch, NormalizedBatch, Normalizer, Refusal, Rejected, refusal_of
 
 _MAX_JOINED_BYTES = 64 << 20
 """Frames that are larger together are read singly: somebody sends rubbish, and copies of it would cost memory."""
@@ -32,13 +31,12 @@ class _Channel:
 
     raw: msgspec.json.Decoder[Any]
     wrapped: msgspec.json.Decoder[Any]
-    fault: Callable[[Any], Refusal | None]
-    records: Callable[..., pa.RecordBatch]
+    records: Callable[..., Built]
 
 
 _CHANNELS = {
-    "trades": _Channel(trades.RAW, trades.WRAPPED, trades.fault, trades.records),
-    "quotes": _Channel(quotes.RAW, quotes.WRAPPED, quotes.fault, quotes.records),
+    "trades": _Channel(trades.RAW, trades.WRAPPED, trades.records),
+    "quotes": _Channel(quotes.RAW, quotes.WRAPPED, quotes.records),
 }
 
 
@@ -104,22 +102,12 @@ class _Reading:
                 self.rows.setdefault(data_type, []).append(((place,), [row]))
 
     def _records(self, data_type: str) -> pa.RecordBatch | None:
-        channel, (places, rows) = _CHANNELS[data_type], _in_order(self.rows[data_type])
-        try:
-            return channel.records(rows, self._received(places), looked_at=False)
-        except UnsureError:
-            sound = [pair for pair in zip(places, rows, strict=True) if not self._refuses(*pair, channel.fault)]
-        if not sound:
-            return None
-        return channel.records([row for _, row in sound], self._received([place for place, _ in sound]), looked_at=True)
+        places, rows = _in_order(self.rows[data_type])
+        built = _CHANNELS[data_type].records(rows, self._received(places))
+        self.rejected += [Rejected(places[row], *why) for row, why in built.refused]
+        return built.records
 
-    def _refuses(self, place: int, row: Any, fault: Callable[[Any], Refusal | None]) -> bool:
-        found = fault(row)
-        if found is not None:
-            self.rejected.append(Rejected(place, *found))
-        return found is not None
-
-    def _received(self, places: Sequence[int]) -> Int64s:
+    def _received(self, places: Sequence[int]) -> npt.NDArray[np.int64]:
         return self.received_ns if len(places) == len(self.frames) else self.received_ns[list(places)]
 
 
@@ -176,7 +164,7 @@ def _read(frame: bytes) -> tuple[str, Any] | Control | Refusal:
     try:
         return what.data_type, _decode_one(what, frame)
     except UNREADABLE as error:
-        return refusal(error)
+        return refusal_of(error)
 
 
 def _decode_one(shape: Shape, frame: bytes) -> Any:

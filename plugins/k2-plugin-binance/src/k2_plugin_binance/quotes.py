@@ -6,12 +6,9 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-import pyarrow as pa
+import numpy.typing as npt
 
-from k2_plugin_binance import columns
-from k2_plugin_binance.columns import WORDS, Int64s
-from k2_plugin_binance.frames import Refusal
-from k2_plugin_binance.numbers import doubles, id_refusal, number_refusal
+from k2core.plugin import Built, QuoteColumns, quote_records
 
 
 class Quote(msgspec.Struct, gc=False):
@@ -51,65 +48,22 @@ class WrappedQuote(msgspec.Struct, gc=False):
 RAW = msgspec.json.Decoder(Quote)
 WRAPPED = msgspec.json.Decoder(WrappedQuote)
 
-_RECEIVED = pa.array(["received"])
-_SCHEMA = pa.schema(
-    [
-        pa.field("symbol", WORDS, nullable=False),
-        pa.field("exchange", WORDS, nullable=False),
-        pa.field("exchange_timestamp_ms", pa.int64(), nullable=False),
-        pa.field("bid_price", pa.float64(), nullable=False),
-        pa.field("bid_quantity", pa.float64(), nullable=False),
-        pa.field("ask_price", pa.float64(), nullable=False),
-        pa.field("ask_quantity", pa.float64(), nullable=False),
-        pa.field("update_id", pa.string(), nullable=False),
-        pa.field("sequence_num", pa.int64()),
-        pa.field("exchange_timestamp_us", pa.int64()),
-        pa.field("received_timestamp_us", pa.int64()),
-        pa.field("source", WORDS),
-        pa.field("timestamp_source", WORDS),
-    ]
-)
 
-
-def fault(quote: Quote) -> Refusal | None:
-    """Why a well-formed quote cannot be kept, or None. An empty side is sent as zeros and is fine."""
-    return (
-        columns.symbol_refusal(quote.s)
-        or id_refusal("u (update id)", quote.u)
-        or number_refusal("b (bid price)", quote.b, zero=True)
-        or number_refusal("B (bid quantity)", quote.B, zero=True)
-        or number_refusal("a (ask price)", quote.a, zero=True)
-        or number_refusal("A (ask quantity)", quote.A, zero=True)
-    )
-
-
-def records(rows: Sequence[Quote], received_ns: Int64s, *, looked_at: bool) -> pa.RecordBatch:
-    """Columns of `quotes`, one row a quote.
+def records(rows: Sequence[Quote], received_ns: npt.NDArray[np.int64]) -> Built:
+    """Columns of `quotes`, one row a quote; an empty side of the book is sent as zeros.
 
     Args:
         rows: n > 0 quotes.
         received_ns: Receive time of each, Unix ns.
-        looked_at: `fault` found none in any row.
-
-    Raises:
-        UnsureError: Some row may have a fault.
     """
-    count = len(rows)
-    fields = [[row.b for row in rows], [row.B for row in rows], [row.a for row in rows], [row.A for row in rows]]
-    prices = doubles(fields, zero=True, looked_at=looked_at)
-    received_us = pa.array(received_ns // 1000)
-    return pa.RecordBatch.from_arrays(
-        [
-            columns.symbols([row.s for row in rows]),
-            columns.exchange(count),
-            pa.array(received_ns // 1_000_000),
-            *prices,
-            columns.texts(columns.ids([row.u for row in rows])),
-            pa.nulls(count, pa.int64()),
-            received_us,
-            received_us,
-            columns.live(count),
-            columns.words(np.zeros(count, np.int32), _RECEIVED),
-        ],
-        schema=_SCHEMA,
+    given = QuoteColumns(
+        symbols=[row.s for row in rows],
+        bid_prices=[row.b for row in rows],
+        bid_quantities=[row.B for row in rows],
+        ask_prices=[row.a for row in rows],
+        ask_quantities=[row.A for row in rows],
+        ids=[row.u for row in rows],
+        received_ns=received_ns,
+        typed=True,
     )
+    return quote_records("binance", given)

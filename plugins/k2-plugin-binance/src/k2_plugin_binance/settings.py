@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from k2core.plugin import Settings
+from k2core.testing import TapeSettings
 
 DEFAULT_SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "XRPUSDT", "ADAUSDT")
 
@@ -84,19 +85,10 @@ class NormalizerSettings(Settings):
     """`[normalizers.binance]`: there is nothing to set; milliseconds and microseconds are told apart by size."""
 
 
-class LocalBinanceSettings(Settings):
+class LocalBinanceSettings(TapeSettings):
     """Settings of the local exchange: a generated tape, or recorded frames where `recordings` is given."""
 
     symbols: list[str] = Field(list(DEFAULT_SYMBOLS), min_length=1, description="Symbols of the generated tape.")
-    trades: int = Field(10_500, ge=0, description="Trades that the generated tape holds, each counted once.")
-    quotes_per_trade: float = Field(2, ge=0, description="Quotes for each trade of the generated tape.")
-    seconds: float = Field(15, gt=0, description="Playing time of the generated tape.")
-    seed: int = Field(7, description="The same seed gives the same tape.")
-    double_every: int = Field(50, ge=0, description="Every n-th frame is sent twice; 0: none.")
-    malformed: int = Field(1, ge=0, description="Malformed frames among the others.")
-    data_types: list[Literal["trades", "quotes"]] = Field(
-        ["trades", "quotes"], min_length=1, description="What somebody must subscribe to before the tape starts."
-    )
     combined: bool = Field(True, description="What `settings()` tells the connector to use.")
     time_unit: Literal["millisecond", "microsecond"] = Field("millisecond", description="See `combined`.")
     recordings: Path | None = Field(
@@ -105,8 +97,6 @@ class LocalBinanceSettings(Settings):
         json_schema_extra={"path": True},
     )
     rate: float = Field(0, ge=0, description="Frames a second of a recording; 0: as fast as the connector takes them.")
-    burst_frames: int = Field(200, ge=1, description="Frames handed to a connection at once, at most.")
-    subscribe_timeout_s: float = Field(30, gt=0, description="How long to wait for somebody to subscribe.")
 
     @field_validator("symbols")
     @classmethod

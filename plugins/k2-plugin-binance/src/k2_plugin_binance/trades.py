@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 import numpy as np
-import pyarrow as pa
+import numpy.typing as npt
 
-from k2_plugin_binance import columns
-from k2_plugin_binance.columns import WORDS, Int64s
-from k2_plugin_binance.frames import Refusal
-from k2_plugin_binance.numbers import doubles, id_refusal, number_refusal
+from k2core.plugin import Built, TradeColumns, trade_records
 
 
 class Trade(msgspec.Struct, gc=False, tag_field="e", tag="trade"):
@@ -52,69 +48,30 @@ class WrappedTrade(msgspec.Struct, gc=False):
 RAW = msgspec.json.Decoder(Trade)
 WRAPPED = msgspec.json.Decoder(WrappedTrade)
 
-_SIDES = pa.array(["buy", "sell"])
-_SCHEMA = pa.schema(
-    [
-        pa.field("symbol", WORDS, nullable=False),
-        pa.field("exchange", WORDS, nullable=False),
-        pa.field("exchange_timestamp_ms", pa.int64(), nullable=False),
-        pa.field("price", pa.float64(), nullable=False),
-        pa.field("quantity", pa.float64(), nullable=False),
-        pa.field("side", WORDS),
-        pa.field("trade_id", pa.string()),
-        pa.field("sequence_num", pa.int64()),
-        pa.field("exchange_timestamp_us", pa.int64()),
-        pa.field("received_timestamp_us", pa.int64()),
-        pa.field("source", WORDS),
-    ]
-)
+
+def sides(buyer_is_maker: Sequence[bool]) -> npt.NDArray[np.int32]:
+    """The aggressor's side, 0: buy, 1: sell. Where the buyer is the maker, his order was waiting: the seller took it."""
+    return np.fromiter(buyer_is_maker, np.int32, len(buyer_is_maker))
 
 
-def sides(buyer_is_maker: Sequence[bool]) -> pa.Array[Any]:
-    """The aggressor's side: where the buyer is the maker, his order was waiting, so the seller came to him: `sell`."""
-    return columns.words(np.fromiter(buyer_is_maker, np.int32, len(buyer_is_maker)), _SIDES)
-
-
-def fault(trade: Trade) -> Refusal | None:
-    """Why a well-formed trade cannot be kept, or None."""
-    return (
-        columns.symbol_refusal(trade.s)
-        or id_refusal("t (trade id)", trade.t)
-        or number_refusal("p (price)", trade.p, zero=False)
-        or number_refusal("q (quantity)", trade.q, zero=False)
-        or columns.time_refusal("T (trade time)", trade.T)
-    )
-
-
-def records(rows: Sequence[Trade], received_ns: Int64s, *, looked_at: bool) -> pa.RecordBatch:
+def records(rows: Sequence[Trade], received_ns: npt.NDArray[np.int64]) -> Built:
     """Columns of `trades`, one row a trade.
 
     Args:
         rows: n > 0 trades.
         received_ns: Receive time of each, Unix ns.
-        looked_at: `fault` found none in any row.
-
-    Raises:
-        UnsureError: Some row may have a fault.
     """
-    count = len(rows)
-    ids = columns.ids([row.t for row in rows])
-    times_us = columns.times_us([row.T for row in rows])
-    fields = [[row.p for row in rows], [row.q for row in rows]]
-    price, quantity = doubles(fields, zero=False, looked_at=looked_at)
-    return pa.RecordBatch.from_arrays(
-        [
-            columns.symbols([row.s for row in rows]),
-            columns.exchange(count),
-            pa.array(times_us // 1000),
-            price,
-            quantity,
-            sides([row.m for row in rows]),
-            columns.texts(ids),
-            pa.array(ids),
-            pa.array(times_us),
-            pa.array(received_ns // 1000),
-            columns.live(count),
-        ],
-        schema=_SCHEMA,
+    ids = [row.t for row in rows]
+    given = TradeColumns(
+        symbols=[row.s for row in rows],
+        prices=[row.p for row in rows],
+        quantities=[row.q for row in rows],
+        sides=sides([row.m for row in rows]),
+        ids=ids,
+        sequence=ids,
+        times=[row.T for row in rows],
+        unit="either",
+        received_ns=received_ns,
+        typed=True,
     )
+    return trade_records("binance", given)

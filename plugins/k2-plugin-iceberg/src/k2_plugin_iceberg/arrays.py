@@ -8,6 +8,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+def open_parquet(source: Any, words: Sequence[str]) -> pq.ParquetFile:
+    """Open a file, those of its columns that are `words` to be read as dictionaries; it may lack some."""
+    try:
+        return pq.ParquetFile(source, read_dictionary=list(words))
+    except KeyError:
+        with pq.ParquetFile(source) as file:
+            there = set(file.schema_arrow.names)
+        return pq.ParquetFile(source, read_dictionary=[w for w in words if w in there])
 
 
 def longs(rows: pa.Table, column: str) -> npt.NDArray[np.int64]:
@@ -74,7 +85,10 @@ def fitted(rows: pa.Table, schema: pa.Schema, constants: Mapping[str, Any]) -> p
 
 
 def constant(value: Any, rows: int, kind: pa.DataType) -> Any:
-    """A column of one value."""
+    """A column of one value, or of none."""
+    if value is None:
+        nothing: Any = kind
+        return pa.nulls(rows, nothing)
     if pa.types.is_dictionary(kind):
         codes: Any = pa.array(np.zeros(rows, np.int32))
         return pa.DictionaryArray.from_arrays(codes, pa.array([value], pa.string()))

@@ -15,6 +15,7 @@ from sqlalchemy import event, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from k2_plugin_iceberg.files import make_folder
+from k2_plugin_iceberg.location import table_name
 from k2core.plugin import DataType, SinkError
 
 if TYPE_CHECKING:
@@ -56,18 +57,6 @@ class LakeCatalog(SqlCatalog):
             IcebergTables.table_namespace == table[0],
             IcebergTables.table_name == table[1],
         )
-
-
-def table_name(data_type: DataType) -> tuple[str, str]:
-    """Namespace and name of a data type's table.
-
-    Raises:
-        SinkError: The data type lives in the log alone.
-    """
-    if data_type.table is None:
-        raise SinkError(f"data type {data_type.name} has no table: it lives in the log alone")
-    namespace, _, name = data_type.table.rpartition(".")
-    return namespace or "k2", name
 
 
 def open_catalog(settings: IcebergSettings) -> LakeCatalog:

@@ -21,7 +21,7 @@ from pyiceberg.table.snapshots import Operation
 from sqlalchemy.exc import SQLAlchemyError
 
 from k2_plugin_iceberg.files import local
-from k2_plugin_iceberg.offsets import committed, head_offsets, pack, snapshot_offsets
+from k2_plugin_iceberg.offsets import Progress, committed, head_offsets, pack, snapshot_offsets
 from k2_plugin_iceberg.owners import require_owned, taken_over
 from k2_plugin_iceberg.snapshots import Change, Snapshots
 from k2core.plugin import (
@@ -29,6 +29,7 @@ from k2core.plugin import (
     CommitUnknownError,
     FencedError,
     Head,
+    LogFacts,
     Offsets,
     Ownership,
     Partition,
@@ -58,7 +59,7 @@ class Committer:
         self._state, self._manifests, self._snapshots, self._attempts = state, manifests, snapshots, attempts
         self._log = log
 
-    def commit(self, staged: Staged, owned: Ownership, expect: Offsets, offsets: Offsets) -> Head:
+    def commit(self, staged: Staged, owned: Ownership, expect: Offsets, offsets: Offsets, facts: LogFacts) -> Head:
         """See `SinkTable.commit`."""
         change = Change("ingest", Operation.APPEND, added=staged.files)
         manifest = self._manifests.added(staged.files, change.snapshot_id)
@@ -66,7 +67,7 @@ class Committer:
         def attempt(base: Base) -> Base | None:
             topic_ids = require_owned(base.metadata, owned)
             require_files(staged.files)
-            merged = _advanced(base.metadata, owned, expect, offsets, topic_ids)
+            merged = _advanced(base.metadata, owned, expect, offsets, topic_ids, facts)
             return self._snapshots.swap(base, change, self._with(base, manifest, change.snapshot_id), merged)
 
         try:
@@ -78,8 +79,7 @@ class Committer:
         snapshot = committed(done.metadata, change.commit_id)
         if snapshot is None:
             return head_of(done)
-        now, topic_ids = snapshot_offsets(done.metadata, snapshot)
-        return Head(snapshot_id=snapshot.snapshot_id, offsets=now, topic_ids=topic_ids)
+        return _head(snapshot.snapshot_id, snapshot_offsets(done.metadata, snapshot))
 
     def take_over(
         self, partitions: frozenset[Partition], topic_ids: Mapping[str, str], owner: str, token: str
@@ -160,8 +160,11 @@ def head_of(base: Base) -> Head:
     Raises:
         SinkError: A foreign append hides the offsets.
     """
-    offsets, topic_ids = head_offsets(base.metadata)
-    return Head(snapshot_id=base.metadata.current_snapshot_id, offsets=offsets, topic_ids=topic_ids)
+    return _head(base.metadata.current_snapshot_id, head_offsets(base.metadata))
+
+
+def _head(snapshot_id: int | None, now: Progress) -> Head:
+    return Head(snapshot_id=snapshot_id, offsets=now.offsets, topic_ids=now.topic_ids, stamps=now.stamps, gone=now.gone)
 
 
 def require_files(files: Sequence[Any]) -> None:
@@ -179,10 +182,16 @@ def require_files(files: Sequence[Any]) -> None:
 
 
 def _advanced(
-    metadata: TableMetadata, owned: Ownership, expect: Offsets, offsets: Offsets, topic_ids: Mapping[str, str]
+    metadata: TableMetadata,
+    owned: Ownership,
+    expect: Offsets,
+    offsets: Offsets,
+    topic_ids: Mapping[str, str],
+    facts: LogFacts,
 ) -> str:
     """The table's offsets with the owned ones moved on, as text; checked against what the owner expects."""
-    now, ids = head_offsets(metadata)
+    progress = head_offsets(metadata)
+    now = progress.offsets
     moved = {p: (expect.get(p, 0), now.get(p, 0)) for p in owned.partitions if now.get(p, 0) != expect.get(p, 0)}
     if moved:
         (topic, partition), (wanted, found) = min(moved.items())
@@ -195,4 +204,6 @@ def _advanced(
     if strangers or back:
         what = f"{strangers[0]} is not owned" if strangers else f"{back[0]} would go back to {offsets[back[0]]}"
         raise SinkError(f"commit to table {metadata.location} refused: partition {what}; the caller counts wrongly")
-    return pack({**now, **offsets}, {**ids, **topic_ids})
+    still = {p: s for p, s in progress.stamps.items() if offsets.get(p, now.get(p)) == now.get(p)}
+    ids = {**progress.topic_ids, **topic_ids}
+    return pack({**now, **offsets}, ids, {**still, **facts.stamps}, (*progress.gone, *facts.gone))

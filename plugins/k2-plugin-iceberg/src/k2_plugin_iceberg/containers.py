@@ -119,6 +119,28 @@ def manifest_meta(spec: PartitionSpec, schema: Schema) -> dict[str, str]:
     }
 
 
+def read_meta(data: bytes) -> dict[str, bytes]:
+    """The metadata in a container's header.
+
+    Raises:
+        ForeignContainerError: It is no container.
+    """
+    if not data.startswith(MAGIC):
+        raise ForeignContainerError("no container")
+    found: dict[str, bytes] = {}
+    count, at = read_long(data, len(MAGIC))
+    while count:
+        if count < 0:  # the size of the block follows
+            count, (_, at) = -count, read_long(data, at)
+        for _ in range(count):
+            size, at = read_long(data, at)
+            name, at = data[at : at + size].decode(), at + size
+            size, at = read_long(data, at)
+            found[name], at = data[at : at + size], at + size
+        count, at = read_long(data, at)
+    return found
+
+
 def raw_blocks(data: bytes, sync: bytes) -> bytes:
     """All blocks of a container that was written here, as one piece.
 

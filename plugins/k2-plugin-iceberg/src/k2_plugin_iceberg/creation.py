@@ -1,4 +1,9 @@
-"""What a new table is: columns, partitions, sort order, properties; and whether an existing one fits."""
+"""What a new table is: columns, partitions, sort order, properties; and whether an existing one fits.
+
+A nullable column that an existing table lacks (an enricher's, a newer schema version's) is added to it: rows written
+before are null there. Survived: another process that adds it at the same time, or commits in between. Columns that the
+table has and nobody declares any more stay, with their values.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from pyiceberg.exceptions import NamespaceAlreadyExistsError, TableAlreadyExistsError
+from pyiceberg.exceptions import CommitFailedException, NamespaceAlreadyExistsError, TableAlreadyExistsError
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table.sorting import SortField, SortOrder
@@ -14,8 +19,9 @@ from pyiceberg.transforms import BucketTransform, IdentityTransform
 from pyiceberg.types import DateType, DoubleType, IntegerType, LongType, NestedField, StringType
 from sqlalchemy.exc import SQLAlchemyError
 
-from k2_plugin_iceberg.catalog import LakeCatalog, load_or_none, table_name
+from k2_plugin_iceberg.catalog import LakeCatalog, load_or_none
 from k2_plugin_iceberg.files import make_folder
+from k2_plugin_iceberg.location import table_name
 from k2core.plugin import PARTITIONS, DataType, SinkError
 
 if TYPE_CHECKING:
@@ -25,6 +31,8 @@ if TYPE_CHECKING:
 
 BOUNDED = ("symbol", "exchange", "sequence_num", "topic", "log_partition", "log_offset", "log_timestamp")
 """Columns, besides the order column, whose least and greatest values every file's entry tells."""
+
+EVOLVE_ATTEMPTS = 5
 
 _TYPES: dict[pa.DataType, Any] = {
     pa.string(): StringType(),
@@ -77,8 +85,33 @@ def open_table(catalog: LakeCatalog, data_type: DataType, settings: IcebergSetti
         table = load_or_none(catalog, data_type) or _create(catalog, data_type, settings)
     except (OSError, SQLAlchemyError) as error:
         raise SinkError(f"table {data_type.table} in {settings.uri} cannot be opened: {error}") from error
-    _check_fits(table, data_type)
-    return table
+    return _fitting(table, data_type)
+
+
+def _fitting(table: Table, data_type: DataType) -> Table:
+    """The table, once it has every column of the data type.
+
+    Raises:
+        SinkError: It cannot have them.
+    """
+    for _ in range(EVOLVE_ATTEMPTS):
+        _check_fits(table, data_type)
+        there = {f.name for f in table.schema().fields}
+        lacking = [f for f in iceberg_schema(data_type).fields if f.name not in there]
+        if not lacking:
+            return table
+        try:
+            with table.update_schema() as change:
+                for field in lacking:
+                    change.add_column(field.name, field.field_type)
+        except (CommitFailedException, ValueError):  # somebody else committed, or added it: look again
+            table = table.refresh()
+        except (OSError, SQLAlchemyError) as error:
+            raise SinkError(f"table {data_type.table}: columns cannot be added: {error}") from error
+    raise SinkError(
+        f"table {data_type.table}: columns {', '.join(f.name for f in lacking)} could not be added in {EVOLVE_ATTEMPTS} "
+        "attempts, others commit all the time: try again"
+    )
 
 
 def _create(catalog: LakeCatalog, data_type: DataType, settings: IcebergSettings) -> Table:
@@ -108,13 +141,20 @@ def _create(catalog: LakeCatalog, data_type: DataType, settings: IcebergSettings
 def _check_fits(table: Table, data_type: DataType) -> None:
     there = {f.name: f for f in table.schema().fields}
     for field in iceberg_schema(data_type).fields:
-        found = there.get(field.name)
+        found = there.pop(field.name, None)
+        if found is None and not field.required:
+            continue
         if found is None or found.field_type != field.field_type:
             what = "is missing" if found is None else f"is {found.field_type}, not {field.field_type}"
             raise SinkError(
                 f"table {data_type.table} at {table.location()}: column {field.name} {what}; it was made by another "
                 "version or program: add the column to the table, or name another warehouse"
             )
+    if needed := [f.name for f in there.values() if f.required]:
+        raise SinkError(
+            f"table {data_type.table} at {table.location()}: rows need a value in {', '.join(needed)}, which no installed "
+            "data type has: make those columns optional, or name another warehouse"
+        )
     names = [f.name for f in table.spec().fields]
     if names != ["exchange_date", "symbol_bucket"]:
         raise SinkError(

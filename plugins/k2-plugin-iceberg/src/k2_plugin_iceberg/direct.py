@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from k2_plugin_iceberg.arrays import in_key_order, longs, words
+from k2_plugin_iceberg.arrays import in_key_order, longs, open_parquet, words
 from k2_plugin_iceberg.prune import Chosen
 from k2_plugin_iceberg.sql import PLACE
 from k2core.plugin import DataType, Selection
@@ -40,7 +40,7 @@ class DirectReader:
 
     def read(self, path: str) -> pa.Table | None:
         """Wanted rows of a file in its own order (in key order where there is a limit); None where there are none."""
-        with pq.ParquetFile(path, read_dictionary=self._words) as file:
+        with open_parquet(path, self._words) as file:
             first = self._columns(file, self._first)
             at = self._wanted_rows(first)
             if at is not None and not len(at):

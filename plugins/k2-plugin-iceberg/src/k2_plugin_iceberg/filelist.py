@@ -42,7 +42,7 @@ class FileList:
         bucket: Bucket of its symbols, or UNKNOWN.
         rows: Rows in it.
         size: Bytes of it.
-        id_nulls: Nulls in `sequence_num`, UNKNOWN where its entry does not tell.
+        recorded: What its manifest's header tells of its streams, or None.
     """
 
     path: Texts
@@ -56,9 +56,6 @@ class FileList:
     offset_hi: Longs
     appended_lo: Longs
     appended_hi: Longs
-    id_lo: Longs
-    id_hi: Longs
-    id_nulls: Longs
     partition_lo: Longs
     partition_hi: Longs
     symbol_lo: Texts
@@ -67,6 +64,7 @@ class FileList:
     exchange_hi: Texts
     topic_lo: Texts
     topic_hi: Texts
+    recorded: Texts
 
     def __len__(self) -> int:
         return len(self.path)
@@ -111,16 +109,23 @@ class Reading:
 
     def __init__(self, data_type: DataType, schema: Schema, specs: Mapping[int, PartitionSpec]) -> None:
         ids = {field.name: field.field_id for field in schema.fields}
-        longs = (data_type.order, "log_offset", "log_timestamp", "sequence_num", "log_partition")
+        longs = (data_type.order, "log_offset", "log_timestamp", "log_partition")
         self._order, *self._longs = (ids.get(name, UNKNOWN) for name in longs)
         self._texts = [ids.get(name, UNKNOWN) for name in ("symbol", "exchange", "topic")]
-        self._sequence = ids.get("sequence_num", UNKNOWN)
         self._places = {number: _places(spec, ids) for number, spec in specs.items()}
 
-    def read(self, entries: Iterable[DataFile], spec_id: int) -> FileList:
-        """The files that entries name."""
+    def read(self, entries: Iterable[DataFile], spec_id: int, recorded: Mapping[str, Any]) -> FileList:
+        """The files that entries name.
+
+        Args:
+            entries: Of one manifest.
+            spec_id: Its partition spec.
+            recorded: By file name, what the manifest's header tells.
+        """
         date_at, bucket_at = self._places.get(spec_id, (None, None))
-        return listed([self._row(file, date_at, bucket_at) for file in entries])
+        return listed([
+            (*self._row(file, date_at, bucket_at), recorded.get(file.file_path.rpartition("/")[2])) for file in entries
+        ])  # fmt: skip
 
     def _row(self, file: DataFile, date_at: int | None, bucket_at: int | None) -> tuple[Any, ...]:
         low, high = file.lower_bounds or {}, file.upper_bounds or {}
@@ -129,13 +134,12 @@ class Reading:
         day = (date * DAY_MS, (date + 1) * DAY_MS - 1) if date != UNKNOWN else (LEAST, MOST)
         order = (_long(low.get(self._order), day[0]), _long(high.get(self._order), day[1]))
         pairs = [(_long(low.get(i), LEAST), _long(high.get(i), MOST)) for i in self._longs]
-        (offset, appended, number, partition) = pairs
-        nulls = (file.null_value_counts or {}).get(self._sequence, UNKNOWN)
+        (offset, appended, partition) = pairs
         texts = [t for i in self._texts for t in (_text(low.get(i), ""), _text(high.get(i), LAST_TEXT))]
         path = str(local(file.file_path))
         return (
-            path, date, bucket, file.record_count, file.file_size_in_bytes, *order, *offset, *appended, *number,
-            nulls, *partition, *texts,
+            path, date, bucket, file.record_count, file.file_size_in_bytes, *order, *offset, *appended,
+            *partition, *texts,
         )  # fmt: skip
 
 

@@ -63,7 +63,8 @@ class IdentityReader:
     def __init__(self, data_type: DataType) -> None:
         self._data_type = data_type
         self._id = data_type.id_column or ""
-        self._words = [f.name for f in data_type.table_schema if pa.types.is_dictionary(f.type)]
+        own = data_type.without_added().table_schema  # older files lack what enrichers add
+        self._words = [f.name for f in own if pa.types.is_dictionary(f.type)]
 
     def matching(self, path: str, ids: Any, bound: Bound) -> Matching | None:
         """Rows that count and have one of these ids; None where there are none."""
@@ -102,7 +103,7 @@ class IdentityReader:
             rows = file.read([*WHO, *PLACE, key], use_threads=False)
         rows = rows.filter(pa.array(_counting(rows, bound)))
         streams, stream = _streams(rows)
-        values = _numbers(rows.column(key)) if by_id else longs(rows, key)
+        values = numbers_of(rows.column(key)) if by_id else longs(rows, key)
         least, most = np.full(len(streams), MOST, np.int64), np.full(len(streams), -1, np.int64)
         np.minimum.at(least, stream, np.where(values < 0, MOST, values) if by_id else values)
         np.maximum.at(most, stream, values)
@@ -114,14 +115,14 @@ class IdentityReader:
 
 def ids_of(column: Any) -> npt.NDArray[np.int64] | npt.NDArray[np.object_]:
     """Ids as int64 where every one is a canonical decimal number below 2**63, else as Python strings."""
-    numbers = _numbers(column)
+    numbers = numbers_of(column)
     if (numbers >= 0).all():
         return numbers
     texts: npt.NDArray[np.object_] = column.to_numpy(zero_copy_only=False)
     return texts
 
 
-def _numbers(column: Any) -> Longs:
+def numbers_of(column: Any) -> Longs:
     """Ids as numbers, -1 where one is not the canonical text of a number below 2**63."""
     canonical = pc.match_substring_regex(column, CANONICAL)
     if pc.all(canonical, min_count=0).as_py() and int(pc.max(pc.binary_length(column)).as_py() or 0) <= 18:

@@ -17,8 +17,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from k2_plugin_iceberg.arrays import open_parquet
 from k2_plugin_iceberg.bounds import Bounds, one_chunk
 from k2_plugin_iceberg.creation import BOUNDED
+from k2_plugin_iceberg.recorded import Recorded, record
 from k2core.plugin import DataType, partition_of
 
 if TYPE_CHECKING:
@@ -44,9 +46,10 @@ class Layout:
     """Sorting and encoding for one data type's table."""
 
     def __init__(self, data_type: DataType, schema: Schema, settings: IcebergSettings) -> None:
-        self._order, self._settings, self._target = data_type.order, settings, data_type.table_schema
-        self._schema = _file_schema(data_type, schema)
-        self._encodings = _encodings(data_type)
+        self._order, self._settings, self._target = data_type.order, settings, _target(data_type, schema)
+        self.schema_id, self._data_type = schema.schema_id, data_type
+        self._schema = _file_schema(self._target, schema)
+        self._encodings = _encodings(self._target)
         ids = {f.name: f.field_id for f in schema.fields}
         self._bounded = {c: ids[c] for c in (data_type.order, *BOUNDED) if c in self._target.names}
 
@@ -55,7 +58,7 @@ class Layout:
 
         Rows of one symbol and time keep the order in which they came.
         """
-        rows = rows.select(self._target.names).cast(self._target).unify_dictionaries().combine_chunks()
+        rows = self._whole(rows).cast(self._target).unify_dictionaries().combine_chunks()
         symbol = one_chunk(rows["symbol"])
         buckets, ranks = _rank(symbol.dictionary.to_pylist())
         codes = symbol.indices.to_numpy()
@@ -72,6 +75,10 @@ class Layout:
         """Least and greatest values of the bounded columns in every segment of a sorted table."""
         return Bounds(rows, [(s.start, s.stop) for s in segments], self._bounded)
 
+    def recorded(self, rows: pa.Table, segments: list[Segment]) -> list[Recorded]:
+        """Ids and times by stream in every segment of a sorted table."""
+        return record(rows, [(s.start, s.stop) for s in segments], self._data_type)
+
     def encode(self, rows: pa.Table, *, lasting: bool) -> pa.Buffer:
         """One Parquet file's bytes; `lasting` ones are compressed as set, however few rows they hold."""
         sink = pa.BufferOutputStream()
@@ -84,8 +91,14 @@ class Layout:
     def decode(self, path: Path) -> pa.Table:
         """The rows of one Parquet file."""
         words = [f.name for f in self._target if pa.types.is_dictionary(f.type)]
-        with pq.ParquetFile(path, read_dictionary=words) as file:
-            return file.read(self._target.names)
+        with open_parquet(path, words) as file:
+            return self._whole(file.read([n for n in self._target.names if n in file.schema_arrow.names]))
+
+    def _whole(self, rows: pa.Table) -> pa.Table:
+        """Rows with every column of the table; one that they lack is null."""
+        for name in set(self._target.names) - set(rows.column_names):
+            rows = rows.append_column(name, pa.nulls(rows.num_rows, self._target.field(name).type))
+        return rows.select(self._target.names)
 
     def _codec(self, as_set: bool) -> dict[str, Any]:
         # A zstd context for every column of every small file costs more than all of the encoding.
@@ -123,22 +136,38 @@ def _sorted_by(dates: Any, ranks: npt.NDArray[np.int64], times: npt.NDArray[np.i
     return np.lexsort((times, ranks, dates))
 
 
-def _file_schema(data_type: DataType, schema: Schema) -> pa.Schema:
+def _target(data_type: DataType, schema: Schema) -> pa.Schema:
+    """The table's columns: the data type's, then those that nobody declares any more, so that rewriting keeps them."""
+    left = [f.name for f in schema.fields if f.name not in data_type.table_schema.names]
+    if not left:
+        return data_type.table_schema
+    from pyiceberg.io.pyarrow import schema_to_pyarrow
+
+    known = schema_to_pyarrow(schema, include_field_ids=False)
+    return pa.schema([*data_type.table_schema, *(_word(known.field(n)) for n in left)])
+
+
+def _word(field: Any) -> Any:
+    text = pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+    return field.with_type(pa.dictionary(pa.int32(), pa.string())) if text else field
+
+
+def _file_schema(target: pa.Schema, schema: Schema) -> pa.Schema:
     def numbered(field: Any) -> Any:
         return field.with_metadata({"PARQUET:field_id": str(schema.find_field(field.name).field_id)})
 
-    return pa.schema([numbered(f) for f in data_type.table_schema])
+    return pa.schema([numbered(f) for f in target])
 
 
-def _encodings(data_type: DataType) -> dict[str, Any]:
+def _encodings(target: pa.Schema) -> dict[str, Any]:
     """Longs in deltas, ids as deltas of bytes, everything else in dictionaries."""
     own: dict[str, str] = {}
-    for field in data_type.table_schema:
+    for field in target:
         if field.name in _CONSTANT:
             continue
         if pa.types.is_int64(field.type):
             own[field.name] = "DELTA_BINARY_PACKED"
         elif pa.types.is_string(field.type):
             own[field.name] = "DELTA_BYTE_ARRAY"
-    words = [f.name for f in data_type.table_schema if f.name not in own]
+    words = [f.name for f in target if f.name not in own]
     return {"use_dictionary": words, "column_encoding": own}

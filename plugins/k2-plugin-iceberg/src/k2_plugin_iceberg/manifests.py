@@ -3,6 +3,7 @@
 A manifest holds the entries of one commit (at most one file a bucket and date). As soon as `merge_min` manifests of
 one tier stand in a snapshot they become one manifest of the next tier, so that every entry is rewritten a few times in
 its life and a commit's cost does not grow with the table. Entries of manifests written here are copied as bytes.
+What files hold by stream stands in the header (`recorded.py`) and is carried along wherever an entry goes.
 Survived: a crash anywhere (files that no snapshot names are orphans), manifests of foreign engines (read by pyiceberg).
 """
 
@@ -33,6 +34,7 @@ from k2_plugin_iceberg.containers import (
 )
 from k2_plugin_iceberg.entries import as_added, as_existing, counts, joined, live_files
 from k2_plugin_iceberg.files import local, write_file
+from k2_plugin_iceberg.recorded import KEY, Recorded, name_of, pack, recorded_in
 
 if TYPE_CHECKING:
     from pyiceberg.io import FileIO
@@ -68,8 +70,12 @@ class Manifests:
             self._cache.popitem(last=False)
 
     def entries(self, manifest: ManifestFile) -> list[ManifestEntry]:
-        """The live entries of a manifest."""
-        return manifest.fetch_manifest_entry(self._io, discard_deleted=True)
+        """The live entries of a manifest, each file with what is written down of it."""
+        found = manifest.fetch_manifest_entry(self._io, discard_deleted=True)
+        recorded = recorded_in(local(manifest.manifest_path).read_bytes())
+        for entry in found:
+            entry.data_file.recorded = recorded.get(name_of(entry.data_file.file_path))
+        return found
 
     def added(self, files: Sequence[DataFile], snapshot_id: int) -> ManifestFile | None:
         """Write the manifest of files that a snapshot adds; None where it adds none."""
@@ -81,10 +87,13 @@ class Manifests:
         """Write a manifest of any entries; those that are not ADDED must tell their sequence numbers."""
         blocks = [self._records.block(self._records.encode(e)) for e in entries]
         count = {s: [e for e in entries if e.status == s] for s in ManifestEntryStatus}
-        known = [e.sequence_number for e in entries if e.status != ManifestEntryStatus.DELETED and e.sequence_number]
+        live = [e for e in entries if e.status != ManifestEntryStatus.DELETED]
+        known = [e.sequence_number for e in live if e.sequence_number]
+        recorded = {name_of(e.data_file.file_path): getattr(e.data_file, "recorded", None) for e in live}
         return self._write(
             blocks,
             snapshot_id,
+            {name: found for name, found in recorded.items() if found is not None},
             min_sequence_number=min(known) if known else -1,
             partitions=construct_partition_summaries(self.spec, self.schema, [e.data_file.partition for e in entries]),
             **counts("added", count[ManifestEntryStatus.ADDED]),
@@ -139,10 +148,12 @@ class Manifests:
         files = sum(live_files(m) for m in manifests)
         if not files:
             return None
-        blocks = [block for manifest in manifests for block in self._existing(manifest)]
+        held = [local(manifest.manifest_path).read_bytes() for manifest in manifests]
+        blocks = [block for m, data in zip(manifests, held, strict=True) for block in self._existing(m, data)]
         return self._write(
             blocks,
             snapshot_id,
+            {name: found for data in held for name, found in recorded_in(data).items()},
             min_sequence_number=min(m.min_sequence_number for m in manifests),
             partitions=joined([m.partitions or [] for m in manifests]),
             added_files_count=0,
@@ -153,10 +164,10 @@ class Manifests:
             deleted_rows_count=0,
         )
 
-    def _existing(self, manifest: ManifestFile) -> list[bytes]:
+    def _existing(self, manifest: ManifestFile, data: bytes) -> list[bytes]:
         """The live entries of a manifest as blocks of a merged one."""
         try:
-            blocks = raw_blocks(local(manifest.manifest_path).read_bytes(), self._records.sync)
+            blocks = raw_blocks(data, self._records.sync)
             if manifest.added_files_count == 0 and manifest.deleted_files_count == 0:
                 return [blocks]  # merged before: all of its entries say what they need to say
             copied = [existing_entry(e, manifest) for e in raw_entries(blocks, self._records.sync)]
@@ -164,9 +175,12 @@ class Manifests:
         except ForeignContainerError:
             return [self._records.block(self._records.encode(as_existing(e))) for e in self.entries(manifest)]
 
-    def _write(self, blocks: list[bytes], snapshot_id: int, **facts: Any) -> ManifestFile:
+    def _write(
+        self, blocks: list[bytes], snapshot_id: int, recorded: dict[str, Recorded], **facts: Any
+    ) -> ManifestFile:
         location = f"{self._folder}/{uuid.uuid4()}-m0.avro"
-        data = self._records.container(self._meta, blocks)
+        meta = {**self._meta, KEY: pack(recorded)} if recorded else self._meta
+        data = self._records.container(meta, blocks)
         write_file(local(location), data)
         return ManifestFile.from_args(
             manifest_path=location,

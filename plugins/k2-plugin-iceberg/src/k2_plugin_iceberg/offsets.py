@@ -5,9 +5,11 @@ Keys of a k2 snapshot's summary:
     k2.v        "1"
     k2.op       "ingest", "compact", "merge" …: who made it and why
     k2.commit   unique id of the commit, to recognise it after a lost reply
-    k2.offsets  {"market.crypto.trades.binance": {"id": "<topic id>", "offsets": {"0": 812, "7": 4061}}, …}
+    k2.offsets  {"market.crypto.trades.binance": {"id": "<topic id>", "offsets": {"0": 812, "7": 4061},
+                 "stamps": {"0": "<of record 811>", …}, "gone": {"7": [[0, 1200, <before, Unix µs>]]}}, …}
 
-`k2.offsets` is complete: every topic that ever fed the table, with the next offset of every partition. The newest
+`k2.offsets` is complete: every topic that ever fed the table, with the next offset of every partition, the stamp of the
+record before it, and every range of records that the table passed because the log had them no more. The newest
 snapshot of `main` counts, by ancestry: after a rollback the offsets are those of the rows that are left.
 Survived: rollback, expiry of older snapshots, compaction by foreign engines (they add no rows and inherit).
 """
@@ -15,11 +17,12 @@ Survived: rollback, expiry of older snapshots, compaction by foreign engines (th
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from k2core.plugin import Offsets, Partition, SinkError
+from k2core.plugin import Gone, Offsets, Partition, SinkError
 
 if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
@@ -31,30 +34,52 @@ COMMIT = "k2.commit"
 OFFSETS = "k2.offsets"
 
 
-def pack(offsets: Offsets, topic_ids: Mapping[str, str]) -> str:
-    """Offsets and topic ids as the text of `k2.offsets`."""
-    topics: dict[str, dict[str, object]] = {t: {"id": topic_ids[t], "offsets": {}} for t in sorted(topic_ids)}
+class Progress(NamedTuple):
+    """What a snapshot says of the log; see `Head`."""
+
+    offsets: Mapping[Partition, int] = {}
+    topic_ids: Mapping[str, str] = {}
+    stamps: Mapping[Partition, str] = {}
+    gone: tuple[Gone, ...] = ()
+
+
+def pack(
+    offsets: Offsets,
+    topic_ids: Mapping[str, str],
+    stamps: Mapping[Partition, str] | None = None,
+    gone: Sequence[Gone] = (),
+) -> str:
+    """A snapshot's progress as the text of `k2.offsets`."""
+    topics: dict[str, dict[str, Any]] = {t: {"id": topic_ids[t], "offsets": {}} for t in sorted(topic_ids)}
     for (topic, partition), offset in sorted(offsets.items()):
-        entry = topics.setdefault(topic, {"id": "", "offsets": {}})
-        entry["offsets"][str(partition)] = offset  # type: ignore[index]
+        topics.setdefault(topic, {"id": "", "offsets": {}})["offsets"][str(partition)] = offset
+    for (topic, partition), stamp in sorted((stamps or {}).items()):
+        topics[topic].setdefault("stamps", {})[str(partition)] = stamp
+    for one in sorted(set(gone)):
+        ranges = topics[one.topic].setdefault("gone", defaultdict(list))
+        ranges[str(one.partition)].append([one.first_offset, one.next_offset, one.before_us])
     return json.dumps(topics, separators=(",", ":"))
 
 
 @lru_cache(maxsize=64)
-def _unpack(text: str) -> tuple[dict[Partition, int], dict[str, str]]:
+def unpack(text: str) -> Progress:
+    """The reverse of `pack`."""
     topics = json.loads(text)
-    offsets = {(t, int(p)): o for t, entry in topics.items() for p, o in entry["offsets"].items()}
-    return offsets, {t: entry["id"] for t, entry in topics.items()}
+    return Progress(
+        offsets={(t, int(p)): o for t, entry in topics.items() for p, o in entry["offsets"].items()},
+        topic_ids={t: entry["id"] for t, entry in topics.items()},
+        stamps={(t, int(p)): s for t, entry in topics.items() for p, s in entry.get("stamps", {}).items()},
+        gone=tuple(
+            Gone(t, int(p), *one)
+            for t, entry in topics.items()
+            for p, ranges in entry.get("gone", {}).items()
+            for one in ranges
+        ),
+    )
 
 
-def unpack(text: str) -> tuple[dict[Partition, int], dict[str, str]]:
-    """The reverse of `pack`: (next offset per partition, id per topic)."""
-    offsets, topic_ids = _unpack(text)
-    return dict(offsets), dict(topic_ids)
-
-
-def snapshot_offsets(metadata: TableMetadata, snapshot: Snapshot) -> tuple[dict[Partition, int], dict[str, str]]:
-    """Offsets that hold at a snapshot: its own, or those of the nearest ancestor from which it inherits.
+def snapshot_offsets(metadata: TableMetadata, snapshot: Snapshot) -> Progress:
+    """The progress that holds at a snapshot: its own, or those of the nearest ancestor from which it inherits.
 
     Raises:
         SinkError: A snapshot in between added rows without saying from where, or is gone.
@@ -71,7 +96,7 @@ def snapshot_offsets(metadata: TableMetadata, snapshot: Snapshot) -> tuple[dict[
                 f"({at.parent_snapshot_id}), or load those rows through k2 instead"
             )
         at = _parent(metadata, at)
-    return {}, {}
+    return Progress()
 
 
 def _parent(metadata: TableMetadata, snapshot: Snapshot) -> Snapshot | None:
@@ -87,14 +112,14 @@ def _parent(metadata: TableMetadata, snapshot: Snapshot) -> Snapshot | None:
     return parent
 
 
-def head_offsets(metadata: TableMetadata) -> tuple[dict[Partition, int], dict[str, str]]:
-    """Next offset per partition and id per topic at the head of `main`; both empty while nothing was committed.
+def head_offsets(metadata: TableMetadata) -> Progress:
+    """The progress at the head of `main`; empty while nothing was committed.
 
     Raises:
         SinkError: A foreign append hides the offsets.
     """
     head = metadata.current_snapshot()
-    return ({}, {}) if head is None else snapshot_offsets(metadata, head)
+    return Progress() if head is None else snapshot_offsets(metadata, head)
 
 
 def committed(metadata: TableMetadata, commit_id: str) -> Snapshot | None:

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from pyiceberg.manifest import ManifestContent, ManifestFile
 from pyiceberg.serializers import FromInputFile
-from sqlalchemy.exc import SQLAlchemyError
 
-from k2_plugin_iceberg.catalog import LakeCatalog, open_catalog, table_name
 from k2_plugin_iceberg.filelist import FileList, Reading
-from k2_plugin_iceberg.files import SyncedFileIO
+from k2_plugin_iceberg.files import SyncedFileIO, local
 from k2_plugin_iceberg.lineage import Lineage, nearest
+from k2_plugin_iceberg.location import Locations, open_locations, table_name
 from k2_plugin_iceberg.offsets import snapshot_offsets
+from k2_plugin_iceberg.recorded import names_in, recorded_in
 from k2_plugin_iceberg.spans import Spans
 from k2core.plugin import DataType, QueryError, SinkError, Snapshot
 
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from k2_plugin_iceberg.settings import IcebergSettings
 
 READ_ATTEMPTS = 5
-CACHED_LISTS = 8
-CACHED_FILES = 100_000
 EMPTY = Snapshot(id=None, parent_id=None, offsets={}, timestamp_ms=0)
 
 
@@ -62,7 +60,8 @@ class PlanCache:
         self._lists: OrderedDict[int, FileList] = OrderedDict()
         self._manifests: OrderedDict[str, FileList] = OrderedDict()
         self._io = SyncedFileIO()
-        self.spans = Spans(data_type)
+        self._seen: tuple[int | None, frozenset[tuple[str, str]] | None] = (None, frozenset())
+        self.spans = Spans(data_type, settings.remembered_spans)
 
     def newest(self) -> Snapshot:
         """The head of `main`.
@@ -104,6 +103,12 @@ class PlanCache:
         found = self._lists.get(snapshot.id)
         return found if found is not None else self._load(snapshot)
 
+    def seen(self, snapshot: Snapshot) -> frozenset[tuple[str, str]] | None:
+        """Every (symbol, exchange) of a snapshot's files; None where some do not tell."""
+        if self._seen[0] != snapshot.id:
+            self._seen = snapshot.id, names_in(self.files(snapshot).recorded)
+        return self._seen[1]
+
     def gone(self, snapshot_id: int | None) -> QueryError:
         """The error for a snapshot that cannot be read any more; it names the nearest one that lives."""
         metadata = self._state.metadata
@@ -131,13 +136,15 @@ class PlanCache:
             self._catalog.close()
 
     @cached_property
-    def _catalog(self) -> LakeCatalog:
-        return open_catalog(self.settings)
+    def _catalog(self) -> Locations:
+        return open_locations(self.settings)
 
     def _location(self) -> str | None:
+        if not self._opened() and not self.settings.is_there:
+            return None  # who only reads makes no catalog; it is looked for again with the next question
         try:
             return self._catalog.location(table_name(self.data_type))
-        except (SQLAlchemyError, SinkError) as error:
+        except SinkError as error:
             raise QueryError(
                 f"catalog {self.settings.uri} of table {self.data_type.table} cannot be read: {error}",
                 kind="table-away",
@@ -184,7 +191,7 @@ class PlanCache:
             found = self._lists.get(snapshot.id)
             if found is None:
                 found = self._lists[snapshot.id] = self._read(snapshot)
-                while len(self._lists) > CACHED_LISTS:
+                while len(self._lists) > self.settings.cached_snapshots:
                     self._lists.popitem(last=False)
             return found
 
@@ -209,7 +216,8 @@ class PlanCache:
         found = self._manifests.get(manifest.manifest_path)
         if found is None:
             entries = manifest.fetch_manifest_entry(self._io, discard_deleted=True)
-            found = self._reading.read((e.data_file for e in entries), manifest.partition_spec_id)
+            recorded = recorded_in(local(manifest.manifest_path).read_bytes())
+            found = self._reading.read((e.data_file for e in entries), manifest.partition_spec_id, recorded)
             self._manifests[manifest.manifest_path] = found
         self._manifests.move_to_end(manifest.manifest_path)
         return found
@@ -224,7 +232,7 @@ class PlanCache:
         """Forget what was used longest ago, but nothing that the snapshot just read consists of."""
         held = sum(len(part) for part in self._manifests.values())
         for path in list(self._manifests):
-            if held <= CACHED_FILES:
+            if held <= self.settings.cached_files:
                 return
             if path not in needed:
                 held -= len(self._manifests.pop(path))
@@ -242,13 +250,16 @@ def _newest(metadata: Any) -> Snapshot | QueryError:
 
 def _snapshot(metadata: TableMetadata, found: IcebergSnapshot) -> Snapshot:
     try:
-        offsets, _ = snapshot_offsets(metadata, found)
+        told = snapshot_offsets(metadata, found)
     except SinkError as error:
         raise QueryError(str(error), kind="foreign-snapshot", status=500) from error
     return Snapshot(
         id=found.snapshot_id,
         parent_id=found.parent_snapshot_id,
-        offsets=offsets,
+        offsets=told.offsets,
         timestamp_ms=found.timestamp_ms,
         extra=found,
+        topic_ids=told.topic_ids,
+        stamps=told.stamps,
+        gone=told.gone,
     )

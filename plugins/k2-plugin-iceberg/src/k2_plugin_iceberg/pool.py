@@ -15,8 +15,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import duckdb
-
 from k2core.plugin import Clock, QueryError, SystemClock
 
 if TYPE_CHECKING:
@@ -42,6 +40,8 @@ class CursorPool:
     """
 
     def __init__(self, settings: IcebergSettings) -> None:
+        import duckdb
+
         self._settings = settings
         self._root = duckdb.connect(":memory:", config=_config(settings))
         for statement in _lock_down(settings):
@@ -67,6 +67,8 @@ class CursorPool:
             QueryError: `timeout`, `overloaded` or `too-large`.
             duckdb.Error: Anything else.
         """
+        import duckdb
+
         with self._cursor(timeout) as cursor, self._watch.limit(timeout, cursor.interrupt):
             for name, table in (tables or {}).items():
                 cursor.register(name, table)

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -23,6 +22,7 @@ from k2_plugin_iceberg.filelist import FileList
 from k2_plugin_iceberg.pool import CursorPool, Deadline
 from k2_plugin_iceberg.prune import Chosen
 from k2_plugin_iceberg.sql import PLACE, Query
+from k2_plugin_iceberg.sums import ANY, USUAL, Sums, UnusualError
 from k2core.plugin import DataType, QueryError, Selection
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Scan:
     """A query while it runs.
 
     Args:
-        pool: DuckDB.
+        pool: Gives DuckDB; it is started with the first query that needs it.
         settings: For messages.
         data_type: Whose rows.
         wanted: The selection.
@@ -54,7 +54,7 @@ class Scan:
         deadline: When it has to be done.
     """
 
-    pool: CursorPool
+    pool: Callable[[], CursorPool]
     settings: IcebergSettings
     data_type: DataType
     wanted: Selection
@@ -72,9 +72,18 @@ class Scan:
 
     def bars(self, interval_ms: int, price: str, quantity: str, schema: pa.Schema) -> pa.Table:
         """Partial bars of the wanted rows."""
+        if not len(self.chosen.files):
+            return schema.empty_table()
+        try:
+            return self._bars(interval_ms, price, quantity, schema, USUAL)
+        except UnusualError:
+            return self._bars(interval_ms, price, quantity, schema, ANY)
+
+    def _bars(self, interval_ms: int, price: str, quantity: str, schema: pa.Schema, sums: Sums) -> pa.Table:
         place = {"topic": "_topic", "log_partition": "_partition"}
 
         def fit(found: pa.Table, query: Query) -> pa.Table:
+            found = sums.told(found)
             renamed = {f"{end}{place[n]}": v for n, v in query.constants.items() if n in place for end in _ENDS}
             for name, suffix in place.items():
                 if name not in query.constants:
@@ -82,9 +91,7 @@ class Scan:
                         found = found.append_column(f"{end}{suffix}", found.column(name))
             return fitted(found, schema, {**query.constants, **renamed})
 
-        if not len(self.chosen.files):
-            return schema.empty_table()
-        return self._asked(self.chosen, self.wanted, lambda query: query.bars(interval_ms, price, quantity), fit)
+        return self._asked(self.chosen, self.wanted, lambda q: q.bars(interval_ms, price, quantity, sums), fit)
 
     def symbols(self, schema: pa.Schema) -> pa.Table:
         """Rows, first and last event time per symbol and exchange."""
@@ -158,7 +165,9 @@ class Scan:
     def _direct(self, reader: DirectReader, path: str) -> pa.Table | None:
         self.deadline.left()
         try:
-            return reader.read(path)
+            found = reader.read(path)
+            self.deadline.left()
+            return found
         except FileNotFoundError as error:
             raise FilesGoneError(path) from error
         except (OSError, pa.ArrowException) as error:
@@ -172,17 +181,28 @@ class Scan:
         fit: Callable[[pa.Table, Query], pa.Table],
     ) -> pa.Table:
         """Ask DuckDB; where files differ in columns, once more by name."""
+        import duckdb  # here: what is read directly needs none
+
         for by_name in (False, True):
             query = Query(chosen, wanted, self.data_type, by_name=by_name)
             try:
-                found = self.pool.query(text(query), query.values, timeout=self.deadline.left())
+                if by_name:
+                    query.constants.update(dict.fromkeys(self._in_no_file(query)))
+                found = self.pool().query(text(query), query.values, timeout=self.deadline.left())
                 return fit(found, query)
+            except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
+                raise UnusualError from error
             except duckdb.Error as error:
                 if gone := [p for p in chosen.files.path if not os.path.exists(p)]:
                     raise FilesGoneError(gone[0]) from error
                 if by_name or not isinstance(error, duckdb.BinderException | duckdb.InvalidInputException):
                     raise self._unreadable(error, str(chosen.files.path[0])) from error
         raise AssertionError("both ways were tried")
+
+    def _in_no_file(self, query: Query) -> set[str]:
+        """Columns that the table got after all of the chosen files were written: null in every row."""
+        found = self.pool().query(query.columns(), [], timeout=self.deadline.left())
+        return set(self.data_type.table_schema.names) - set(found.column("name").to_pylist())
 
     def _unreadable(self, error: Exception, path: str) -> QueryError:
         return QueryError(

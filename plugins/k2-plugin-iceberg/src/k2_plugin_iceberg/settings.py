@@ -49,6 +49,14 @@ class IcebergSettings(Settings):
     duckdb_memory: str = Field("1GB", description="Memory of DuckDB, at most.")
     cursors: int = Field(5, ge=1, description="DuckDB cursors: queries that scan at once.")
 
+    cached_snapshots: int = Field(8, ge=1, description="Snapshots whose lists of files are kept in memory, a table.")
+    cached_files: int = Field(
+        100_000, ge=1, description="Files whose manifest entries are kept in memory, a table; about 1 kB each."
+    )
+    remembered_spans: int = Field(
+        100_000, ge=1, description="Spans of ids kept in memory that had to be read from files, a table."
+    )
+
     @property
     def root(self) -> Path:
         """The warehouse, absolute."""
@@ -58,6 +66,12 @@ class IcebergSettings(Settings):
     def uri(self) -> str:
         """The catalog's address."""
         return self.catalog_uri or f"sqlite:///{self.root / 'catalog.db'}"
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a catalog: of a database server only opening it can tell."""
+        file = self.uri.partition("?")[0].removeprefix("sqlite:///")
+        return file == self.uri.partition("?")[0] or Path(file).exists()
 
     def table_folder(self, table: str) -> Path:
         """The folder of a table (`market.trades`): `data/` and `metadata/` lie in it."""

@@ -41,6 +41,7 @@ PARTIAL = pa.schema([
     ("first_ms", _LONG), ("first_topic", _TEXT), ("first_partition", _INT), ("first_offset", _LONG), ("open", _DOUBLE),
     ("last_ms", _LONG), ("last_topic", _TEXT), ("last_partition", _INT), ("last_offset", _LONG), ("close", _DOUBLE),
     ("high", _DOUBLE), ("low", _DOUBLE), ("volume", _DOUBLE), ("notional", _DOUBLE), ("trades", _LONG),
+    ("volume_parts", pa.list_(_DOUBLE)), ("notional_parts", pa.list_(_DOUBLE)),
 ])  # fmt: skip
 SYMBOLS = pa.schema([*_WHO, ("rows", _LONG), ("first_ms", _LONG), ("last_ms", _LONG)])
 
@@ -133,6 +134,10 @@ class IcebergSourceTable(SourceTable):
         """Identities in one snapshot, or in the newest as of each call."""
         return TableIdentities(self._plan, self._plan.data_type, snapshot=snapshot)
 
+    def seen(self, snapshot: Snapshot) -> frozenset[tuple[str, str]] | None:
+        """Every (symbol, exchange) of the snapshot's files, as their manifests tell."""
+        return self._plan.seen(snapshot)
+
     def stats(self) -> Mapping[str, int]:
         """Rows, files, bytes and living snapshots."""
         return self._plan.stats()
@@ -159,7 +164,7 @@ class IcebergSourceTable(SourceTable):
         plan = self._plan
         chosen = choose(plan.files(snapshot), wanted, snapshot.offsets, plan.settings.row_group_rows)
         scan = Scan(
-            pool=self._pool(),
+            pool=self._pool,
             settings=plan.settings,
             data_type=plan.data_type,
             wanted=wanted,

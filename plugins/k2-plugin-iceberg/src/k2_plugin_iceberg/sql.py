@@ -9,6 +9,7 @@ import numpy as np
 
 from k2_plugin_iceberg.pool import quoted
 from k2_plugin_iceberg.prune import Chosen
+from k2_plugin_iceberg.sums import Sums
 from k2core.plugin import DataType, Selection
 
 PLACE = ("topic", "log_partition", "log_offset")
@@ -16,8 +17,7 @@ OFFSETS = 1 << 63
 """One more than the largest offset: a time and an offset make one sortable number, time * OFFSETS + offset."""
 _CELLS = (
     "min(place) AS first, max(place) AS last, arg_min(price, place) AS open, arg_max(price, place) AS close,"
-    " max(price) AS high, min(price) AS low, sum(quantity) AS volume, sum(price * quantity) AS notional,"
-    " count(*) AS trades"
+    " max(price) AS high, min(price) AS low, count(*) AS trades"
 )
 _CONSTANT = ("symbol", "exchange", "topic", "log_partition")
 
@@ -48,7 +48,7 @@ class Query:
             text += f" ORDER BY {', '.join(f'{k} {way}' for k in key)} LIMIT {int(self._wanted.limit)}"
         return text
 
-    def bars(self, interval_ms: int, price: str, quantity: str) -> str:
+    def bars(self, interval_ms: int, price: str, quantity: str, sums: Sums) -> str:
         """Partial bars; constant columns are left out, and other columns of the key part bars."""
         parts = [n for n in _CONSTANT if n not in self.constants]
         unit, base, kind = self._unit(interval_ms)
@@ -61,7 +61,7 @@ class Query:
         place = f"(ms - bar_ms)::{kind} * {unit} + (log_offset - {base}) AS place"
         placed = f"SELECT {self._list(parts)}{bar} AS bar_ms, price, quantity, {place} FROM ({rows})"  # noqa: S608
         groups = ", ".join([*(column(n) for n in parts), "bar_ms"])
-        bars = f"SELECT {groups}, {_CELLS} FROM ({placed}) GROUP BY {groups}"  # noqa: S608
+        bars = f"SELECT {groups}, {_CELLS}, {sums.cells} FROM ({sums.cut(placed)}) GROUP BY {groups}"  # noqa: S608
         ends = ", ".join(
             f"bar_ms + ({end} // {unit})::BIGINT AS {end}_ms, ({end} % {unit})::BIGINT + {base} AS {end}_offset"
             for end in ("first", "last")
@@ -83,16 +83,22 @@ class Query:
         text = f"SELECT {self._list(parts)}{cells} FROM {self._source()}"  # noqa: S608
         return f"{text} GROUP BY {', '.join(column(n) for n in parts)}" if parts else f"{text} HAVING count(*) > 0"
 
+    def columns(self) -> str:
+        """Names of all columns in the files, one column `name`."""
+        return f"SELECT DISTINCT name FROM parquet_schema([{self._files()}])"  # noqa: S608
+
+    def _files(self) -> str:
+        return ", ".join(quoted(p) for p in self._chosen.files.path)
+
     @staticmethod
     def _list(names: Iterable[str]) -> str:
         return "".join(f"{column(n)}, " for n in names)
 
     def _source(self) -> str:
-        files = ", ".join(quoted(p) for p in self._chosen.files.path)
         options = f"hive_partitioning = false, union_by_name = {str(self._by_name).lower()}"
         tests = list(self._tests())
         where = f" WHERE {' AND '.join(tests)}" if tests else ""
-        return f"read_parquet([{files}], {options}){where}"
+        return f"read_parquet([{self._files()}], {options}){where}"
 
     def _tests(self) -> Iterable[str]:
         wanted, chosen = self._wanted, self._chosen

@@ -15,6 +15,7 @@ from pyiceberg.typedef import Record
 
 from k2_plugin_iceberg.files import make_folder, sync_folders, write_file
 from k2_plugin_iceberg.layout import Layout, Segment
+from k2_plugin_iceberg.recorded import Recorded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,16 +39,21 @@ class Staging:
         if not rows.num_rows:
             return []
         ordered, segments = self._layout.arrange(rows)
-        bounds = self._layout.bounds(ordered, segments)
+        bounds, recorded = self._layout.bounds(ordered, segments), self._layout.recorded(ordered, segments)
         paths = [self._folder / self._layout.file_name(s) for s in segments]
         for folder in {p.parent for p in paths}:
             make_folder(folder)
         sizes = self._files(ordered, segments, paths, lasting)
         sync_folders({p.parent for p in paths})
         return [
-            self._entry(segment, path, size, bounds.of(i))
+            self._entry(segment, path, size, bounds.of(i), recorded[i])
             for i, (segment, path, size) in enumerate(zip(segments, paths, sizes, strict=True))
         ]
+
+    @property
+    def schema_id(self) -> int:
+        """The table's schema that files are written with."""
+        return self._layout.schema_id
 
     def read(self, path: Path) -> pa.Table:
         """The rows of a data file."""
@@ -70,8 +76,8 @@ class Staging:
             raise
         return sizes
 
-    def _entry(self, segment: Segment, path: Path, size: int, metrics: dict[str, Any]) -> DataFile:
-        return DataFile.from_args(
+    def _entry(self, segment: Segment, path: Path, size: int, metrics: dict[str, Any], recorded: Recorded) -> DataFile:
+        entry = DataFile.from_args(
             content=DataFileContent.DATA,
             file_path=f"file://{path}",
             file_format=FileFormat.PARQUET,
@@ -87,3 +93,5 @@ class Staging:
             spec_id=self._spec_id,
             **metrics,
         )
+        entry.recorded = recorded  # no field of Iceberg's: the manifest's header tells it
+        return entry

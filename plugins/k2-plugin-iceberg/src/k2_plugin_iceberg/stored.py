@@ -19,6 +19,7 @@ from k2_plugin_iceberg.filelist import DAY_MS, MOST, FileList
 from k2_plugin_iceberg.identities import Bound, IdentityReader
 from k2_plugin_iceberg.plan import PlanCache
 from k2_plugin_iceberg.prune import bucket_of
+from k2_plugin_iceberg.recorded import Recorded
 from k2_plugin_iceberg.spans import Sought
 from k2core.plugin import (
     ChannelFacts,
@@ -140,8 +141,9 @@ class TableIdentities(StoredIdentities):
         found_keys, found_offsets = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         streams = {stream: at for at, stream in enumerate(batch.streams)}
         sought = Sought(batch) if batch.ids.dtype.kind == "i" else None
-        for path in self._holding(batch, snapshot, bound).path:
-            if sought is not None and not sought.meets(self._plan.spans.of(path, batch.partition, by_id=True)):
+        files = self._holding(batch, snapshot, bound)
+        for path, recorded in zip(files.path, files.recorded, strict=True):
+            if sought is not None and not self._may_hold(sought, path, recorded, batch.partition):
                 continue
             rows = self._reader.matching(path, distinct, bound)
             if rows is None:
@@ -153,6 +155,11 @@ class TableIdentities(StoredIdentities):
         wanted = batch.stream.astype(np.int64) * len(distinct) + codes
         return _lower(wanted, batch.offsets, np.concatenate(found_keys), np.concatenate(found_offsets))
 
+    def _may_hold(self, sought: Sought, path: str, recorded: Recorded | None, partition: Partition) -> bool:
+        if recorded is not None and recorded.numbers is not None:
+            return sought.may_lie_in(recorded)
+        return sought.meets(self._plan.spans.of(path, partition, recorded, by_id=True))
+
     def _holding(self, batch: IdentityBatch, snapshot: Snapshot, bound: Bound) -> FileList:
         """Files that may hold any of the identities."""
         files = self._plan.files(snapshot)
@@ -161,10 +168,6 @@ class TableIdentities(StoredIdentities):
         mask &= np.isin(files.bucket, [-1, *buckets])
         if batch.event_time == "exchange":
             mask &= np.isin(files.date, [-1, *np.unique(batch.order_ms // DAY_MS).tolist()])
-        if batch.kind == "contiguous" and batch.ids.dtype.kind == "i":
-            ids = np.sort(batch.ids)  # a contiguous id is the exchange's contiguous number, `sequence_num`
-            inside = np.searchsorted(ids, files.id_lo) < np.searchsorted(ids, files.id_hi, "right")
-            mask &= inside | (files.id_nulls != 0)
         left = files.take(np.flatnonzero(mask))
         low, high = min(s.symbol for s in batch.streams), max(s.symbol for s in batch.streams)
         return left.take(((left.symbol_lo <= high) & (left.symbol_hi >= low)).astype(bool))
@@ -180,17 +183,21 @@ class TableIdentities(StoredIdentities):
         marks: dict[Stream, int] = {}
         bound = Bound(partition, -MOST, MOST if facts is None else before_us, _end(snapshot, partition))
         files = self._appended(snapshot, bound)
-        whole = (files.appended_hi < bound.before_us) & (files.offset_hi < bound.end)
-        for path, all_of_it in zip(files.path, whole.tolist(), strict=True):
-            found = self._marks_of(path, all_of_it, bound, facts)
+        # In a file of several topics the bounds of offsets say nothing of this one; too large a mark is safe.
+        several = np.array([low != high for low, high in zip(files.topic_lo, files.topic_hi, strict=True)], bool)
+        whole = (files.appended_hi < bound.before_us) & (several | (files.offset_hi < bound.end))
+        for path, recorded, all_of_it in zip(files.path, files.recorded, whole.tolist(), strict=True):
+            found = self._marks_of(path, recorded, all_of_it, bound, facts)
             for stream, mark in found.items():
                 marks[stream] = max(mark, marks.get(stream, -1))
         return dict.fromkeys(marks, MOST) if facts is None else marks
 
-    def _marks_of(self, path: str, whole: bool, bound: Bound, facts: ChannelFacts | None) -> dict[Stream, int]:
+    def _marks_of(
+        self, path: str, recorded: Recorded | None, whole: bool, bound: Bound, facts: ChannelFacts | None
+    ) -> dict[Stream, int]:
         """Marks of one file; of all of its rows, as far as nobody asked for fewer."""
         by_id = facts is not None and facts.ids != "opaque"
-        spans = self._plan.spans.of(path, bound.partition, by_id=by_id) if whole else None
+        spans = self._plan.spans.of(path, bound.partition, recorded, by_id=by_id) if whole else None
         if spans is None:
             spans = self._reader.spans(path, bound, by_id=by_id)
         return {stream: most for stream, (_, most) in spans.items()}

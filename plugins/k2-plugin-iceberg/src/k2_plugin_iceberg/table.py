@@ -28,6 +28,7 @@ from k2core.plugin import (
     Context,
     DataType,
     Head,
+    LogFacts,
     MaintenanceReport,
     Offsets,
     Ownership,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from k2_plugin_iceberg.catalog import LakeCatalog
+    from k2_plugin_iceberg.plan import PlanCache
     from k2_plugin_iceberg.settings import IcebergSettings
 
 
@@ -70,6 +72,7 @@ class IcebergTable(SinkTable):
         table = open_table(catalog, data_type, settings)
         self._data_type, self._settings = data_type, settings
         self._identities: StoredIdentities | None = None
+        self._plan: PlanCache | None = None
         self._state = TableState(catalog, table, context.clock, versions=settings.metadata_versions)
         self._manifests = Manifests(table.io, table.metadata, settings.manifest_merge_min)
         self._snapshots = Snapshots(self._state, self._manifests, settings)
@@ -106,10 +109,12 @@ class IcebergTable(SinkTable):
             files = self._staging.write(rows)
         return Staged(sum(f.record_count for f in files), sum(f.file_size_in_bytes for f in files), files)
 
-    def commit(self, staged: Staged, owned: Ownership, expect: Offsets, offsets: Offsets) -> Head:
+    def commit(
+        self, staged: Staged, owned: Ownership, expect: Offsets, offsets: Offsets, facts: LogFacts | None = None
+    ) -> Head:
         """One swap: rows and offsets, conditioned on owner and offsets."""
         with _named(self._state.name, "the commit"):
-            return self._committer.commit(staged, owned, expect, offsets)
+            return self._committer.commit(staged, owned, expect, offsets, facts or LogFacts())
 
     def discard(self, staged: Staged) -> None:
         """Delete staged files; safe only where their commit was refused."""
@@ -124,8 +129,14 @@ class IcebergTable(SinkTable):
         from k2_plugin_iceberg.stored import TableIdentities
 
         if self._identities is None:  # keeps what it has read of the table's manifests
-            self._identities = TableIdentities(PlanCache(self._settings, self._data_type), self._data_type)
+            self._plan = PlanCache(self._settings, self._data_type)
+            self._identities = TableIdentities(self._plan, self._data_type)
         return self._identities
+
+    def close(self) -> None:
+        """Close what look-ups read the catalog with; the sink does it."""
+        if self._plan is not None:
+            self._plan.close()
 
     def maintain(self, *, dry_run: bool = False) -> MaintenanceReport:
         """Compact closed slices, expire snapshots, delete what was long unreachable."""

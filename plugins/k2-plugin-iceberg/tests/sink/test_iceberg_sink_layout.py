@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from pathlib import Path
 from typing import Any
 
 import k2_plugin_iceberg.files as files
@@ -143,6 +144,25 @@ def test_table_of_another_shape_is_refused(lake: Any) -> None:
     from k2core.plugin import Column
 
     lake.table()
-    wider = replace(TRADES, columns=(*TRADES.columns, Column("venue", "string", True)))
+    wider = replace(TRADES, columns=(*TRADES.columns, Column("venue", "string")))  # not null: older rows have none
     with pytest.raises(SinkError, match="column venue is missing"):
         lake.table(wider)
+
+
+def test_a_closed_sink_holds_no_catalog_open(lake: Any) -> None:
+    table = lake.table()
+    lake.ingest(table, lake.own(table, "one:1"), 50)
+
+    def held() -> int:
+        links = [os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd") if _open(name)]
+        return sum(link.startswith(str(lake.root / "catalog.db")) for link in links)
+
+    table.stored().marks(("market.crypto.trades.binance", 3), 1 << 60)
+    before = held()
+    lake.close()
+    assert before > 0
+    assert held() == 0
+
+
+def _open(name: str) -> bool:
+    return Path(f"/proc/self/fd/{name}").is_symlink()

@@ -92,6 +92,8 @@ class Compaction:
 
         def attempt(base: Base) -> Base | None:
             require_files(written)
+            if base.metadata.current_schema_id != self._staging.schema_id:
+                raise CommitConflictError("the table got other columns, of which the rewritten files know nothing")
             offsets = pack(*head_offsets(base.metadata))
             manifests, removed = self._without(base, gone, change.snapshot_id)
             now = Change("compact", Operation.REPLACE, written, removed, change.snapshot_id, change.commit_id)

@@ -1,0 +1,130 @@
+"""`Writers`: the pipelines of every table of every sink, and those that topics made since call for."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from k2core.cli.processes import Process
+from k2core.cli.serving import admission, tabled
+from k2core.cli.topics import DEAD_LETTERS, consumer_name, declared_topics, ensure_topics, topics_of
+from k2core.errors import K2Error, Permanent
+from k2core.records.topics import Topic
+
+if TYPE_CHECKING:
+    from k2core.interfaces.broker import Broker
+    from k2core.interfaces.sink import Sink
+    from k2core.records.data_type import DataType
+    from k2core.writer.pipeline import WriterPipeline
+
+
+class Writers:
+    """Makes pipelines, and closes them.
+
+    Args:
+        process: Whose settings, clock, metrics and logger they get.
+        log: The log, open.
+        sinks: By name, open.
+    """
+
+    def __init__(self, process: Process, log: Broker, sinks: dict[str, Sink]) -> None:
+        self._process, self._log, self._sinks = process, log, sinks
+        self._made: dict[str, WriterPipeline] = {}
+
+    @property
+    def all(self) -> list[WriterPipeline]:
+        """Every pipeline that is in use."""
+        return list(self._made.values())
+
+    def find(self, *, skip_gone: bool = False) -> list[WriterPipeline]:
+        """New pipelines: of tables that have topics and none yet, and of those whose topics have become more.
+
+        Args:
+            skip_gone: See `k2 write --skip-gone`.
+
+        Raises:
+            K2Error: Log or sink cannot be opened.
+        """
+        topics, found = wanted_topics(self._process, self._log), []
+        for name, sink in self._sinks.items():
+            for data_type in tabled(self._process.assembly):
+                known = self._made.get(consumer_name(name, data_type))
+                if topics[data_type.name] and (known is None or set(topics[data_type.name]) - set(known.parts.topics)):
+                    found.append(self._make(name, sink, data_type, topics[data_type.name], skip_gone=skip_gone))
+                    if known is not None:
+                        known.close()
+                    self._made[found[-1].parts.name] = found[-1]
+        return found
+
+    def look(self) -> list[WriterPipeline]:
+        """As `find`, while the others run: what fails is told and tried again with the next look."""
+        logger = self._process.logger
+        try:
+            found = self.find()
+        except K2Error as error:
+            level = logger.error if isinstance(error, Permanent) else logger.warning
+            level("could not look for new topics error=%s", error)
+            return []
+        for pipeline in found:
+            logger.info(
+                "new topics data_type=%s topics=%s", pipeline.parts.data_type.name, ",".join(pipeline.parts.topics)
+            )
+        return found
+
+    def close(self) -> None:
+        """Close every pipeline."""
+        for pipeline in self._made.values():
+            pipeline.close()
+
+    def _make(
+        self, sink_name: str, sink: Sink, data_type: DataType, topics: list[str], *, skip_gone: bool
+    ) -> WriterPipeline:
+        from k2core.writer.pipeline import WriterPipeline
+
+        assembly, log = self._process.assembly, self._log
+        return WriterPipeline(
+            data_type=data_type,
+            topics=topics,
+            consumer=log.consumer(topics),
+            producer=log.producer(),
+            broker=log,
+            sink_table=sink.table(data_type),
+            dedup=assembly.dedup(),
+            admission=admission(assembly, data_type),
+            settings=assembly.config.writer,
+            clock=assembly.clock,
+            metrics=assembly.metrics,
+            logger=self._process.logger,
+            owner=f"{socket.gethostname()}:{os.getpid()}",
+            name=consumer_name(sink_name, data_type),
+            skip_gone=skip_gone,
+        )
+
+
+@contextmanager
+def opened(process: Process) -> Iterator[Writers]:
+    """Open log and sinks.
+
+    Raises:
+        K2Error: They cannot be opened.
+    """
+    assembly = process.assembly
+    with ExitStack() as stack:
+        log = stack.enter_context(assembly.broker())
+        writers = Writers(process, log, {n: stack.enter_context(sink) for n, sink in assembly.sinks().items()})
+        stack.callback(writers.close)
+        yield writers
+
+
+def wanted_topics(process: Process, log: Broker) -> dict[str, list[str]]:
+    """By data type, the topics to write; they and their dead letters' topics exist afterwards."""
+    assembly = process.assembly
+    declared = declared_topics(assembly)
+    found = {t.name: topics_of(t.name, log, declared) for t in tabled(assembly)}
+    topics = {Topic.parse(name) for names in found.values() for name in names}
+    topics |= {Topic(topic.asset_class, DEAD_LETTERS, topic.exchange) for topic in topics}
+    ensure_topics(log, sorted(topics), assembly.data_types())
+    return found

@@ -1,0 +1,258 @@
+"""`TapeExchange`: a local exchange that plays a tape to whoever subscribes, and knows what it issued.
+
+An author says how an event is spelled (`stream`, `render`) and what a frame means (`meaning`, the oracle); the rest is
+here. Faults it plays on purpose: frames sent twice, malformed frames, bursts. Should every subscriber of a stream leave,
+its frames pass unheard, as at the exchange, and do not count as issued.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from k2core.clock import Clock, SystemClock
+from k2core.testing.dialect import Dialect
+from k2core.testing.exchange import FakeExchange, ServerLimits
+from k2core.testing.local import LocalExchange
+from k2core.testing.tape import Event
+from k2core.testing.tape_settings import TapeSettings
+
+_BURST_S = 0.002
+Meaning = Iterable[tuple[str, dict[str, Any]]]
+
+
+class _Frame(NamedTuple):
+    """A bare payload on its way; `kind` is `sound`, `doubled` or `malformed`."""
+
+    stream: str
+    payload: bytes
+    kind: str
+
+
+class Recorded(NamedTuple):
+    """A recorded frame on a tape.
+
+    Args:
+        at: Seconds after the tape's start.
+        stream: The stream that carries it.
+        payload: What `wrap` takes.
+        sound: Whether it is a record; what was no frame when it was recorded is none now.
+    """
+
+    at: float
+    stream: str
+    payload: bytes
+    sound: bool = True
+
+
+class Placed(NamedTuple):
+    """Where a recorded frame belongs: its stream, whose data it is, and what `wrap` takes."""
+
+    stream: str
+    data_type: str
+    symbol: str
+    payload: bytes
+
+
+class Issued:
+    """The oracle's memory: notes frames as they are sent, and says which records a table must hold.
+
+    Args:
+        meaning: Data type and record of each event in a frame.
+    """
+
+    def __init__(self, meaning: Callable[[bytes], Meaning]) -> None:
+        self._meaning = meaning
+        self._unread: deque[bytes] = deque()
+        self._records: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
+
+    def note(self, payload: bytes) -> None:
+        """A sound frame was sent; the same frame again is the same records."""
+        self._unread.append(payload)
+
+    def records(self, data_type: str) -> list[dict[str, Any]]:
+        """Distinct records, in the order in which they were first sent; the first of an id counts."""
+        while self._unread:
+            for name, record in self._meaning(self._unread.popleft()):
+                key = record["symbol"], record["trade_id"] if name == "trades" else record["update_id"]
+                self._records.setdefault(name, {}).setdefault(key, record)
+        return list(self._records.get(data_type, {}).values())
+
+
+class TapeExchange(LocalExchange):
+    """A local exchange with a tape.
+
+    Args:
+        settings: How the tape is played.
+        dialect: The protocol it speaks.
+        tape: Its events, each with `at` (seconds) and `sound`.
+        limits: What it enforces.
+        clock: Time of the events.
+
+    Attributes:
+        exchange: The server, for tests that want it to misbehave.
+        counts: Frames sent so far: `sound`, `doubled` (sent a second time), `malformed`.
+        clock: See there.
+        noted: What was issued; a dialect notes data frames here that it sends by itself.
+    """
+
+    def __init__(
+        self,
+        settings: TapeSettings,
+        dialect: Dialect,
+        tape: Sequence[Any],
+        *,
+        limits: ServerLimits | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._played = settings
+        self._tape: Iterable[Any] = tape
+        self.clock = clock or SystemClock()
+        self.exchange = FakeExchange(dialect, limits=limits, ledger=False, port=settings.port)
+        self.counts: Counter[str] = Counter()
+        self.noted = Issued(self.meaning)
+        self._again: list[_Frame] = []
+        self._sound = 0
+        self._notes = True
+
+    def settings(self) -> dict[str, Any]:
+        """Settings with which the connector reaches it; more, or others, where the connector needs them."""
+        wanted = self._played.model_dump(include={"symbols", "data_types"})
+        return {**wanted, "websocket_url": self.exchange.url, "rest_url": self.exchange.rest_url}
+
+    def streams(self) -> set[str]:
+        """Streams that must have a subscriber before the tape starts: of each symbol, each data type."""
+        played = self._played
+        return {self.stream(Event(0, kind, symbol, None)) for symbol in played.symbols for kind in played.data_types}
+
+    def replays(self, tape: Iterable[Recorded]) -> None:
+        """Play recorded frames as they are instead of the tape; `issued` knows nothing of them."""
+        self._tape, self._notes = tape, False
+
+    def placed(self, frame: bytes) -> Placed | None:
+        """Where a frame belongs that a connector recorded; None for what is no market data.
+
+        Override it where `wrap` changes frames.
+
+        Raises:
+            ValueError: It is no frame.
+        """
+        for data_type, record in self.meaning(frame):
+            symbol = str(record["symbol"])
+            return Placed(self.stream(Event(0.0, data_type, symbol, None)), data_type, symbol, frame)
+        return None
+
+    @abstractmethod
+    def stream(self, event: Any) -> str:
+        """Name of the stream that carries an event."""
+
+    @abstractmethod
+    def render(self, event: Any, now_us: int) -> bytes:
+        """The frame of an event that happens now, Unix µs; the dialect's `wrap` comes later."""
+
+    @abstractmethod
+    def meaning(self, payload: bytes) -> Meaning:
+        """The oracle: what a frame of `render` means, by data type, as record columns.
+
+        Reads with the standard library and shares no code with the normalizer. Columns that cannot be known (receive
+        times) are left out.
+        """
+
+    async def __aenter__(self) -> Self:
+        await self.exchange.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.exchange.__aexit__(kind, error, trace)
+
+    def issued(self, data_type: str) -> list[dict[str, Any]]:
+        """Every distinct record sent so far; times of receivers are not in it."""
+        return self.noted.records(data_type)
+
+    async def play(self) -> None:
+        """Wait until every stream has a subscriber, play the tape, and return when all of it is sent.
+
+        Raises:
+            TimeoutError: Nobody subscribed to all of it within `subscribe_timeout_s`.
+        """
+        await self.exchange.wait_subscribed(self.streams(), self._played.subscribe_timeout_s)
+        start = self.clock.monotonic()
+        for burst in _bursts(self._tape, self._played.burst_frames):
+            await asyncio.sleep(max(0.0, start + burst[0].at - self.clock.monotonic()))
+            again, self._again = self._again, []
+            await self._send([*again, *self._rendered(burst)])
+        again, self._again = self._again, []
+        await self._send(again)
+
+    def _rendered(self, burst: Sequence[Any]) -> Iterator[_Frame]:
+        """Frames with the time of now; every n-th sound one is kept, to be sent again with the next burst."""
+        now_us, every = self.clock.now_ns() // 1000, self._played.double_every
+        for event in burst:
+            if isinstance(event, Recorded):
+                yield _Frame(event.stream, event.payload, "sound" if event.sound else "malformed")
+                continue
+            payload = self.render(event, now_us)
+            if not event.sound:
+                yield _Frame(self.stream(event), payload, "malformed")
+                continue
+            frame = _Frame(self.stream(event), payload, "sound")
+            self._sound += 1
+            if every and self._sound % every == 0:
+                self._again.append(frame._replace(kind="doubled"))
+            yield frame
+
+    async def _send(self, frames: Sequence[_Frame]) -> None:
+        """Send to all who listen; what at least one of them took counts as issued."""
+        listening = self.exchange.connections
+        parts = [[n for n, frame in enumerate(frames) if frame.stream in one.streams] for one in listening]
+        taken = await asyncio.gather(
+            *(self._hand(one, [frames[n] for n in part]) for one, part in zip(listening, parts, strict=True))
+        )
+        heard = {n for part, all_of_it in zip(parts, taken, strict=True) if all_of_it for n in part}
+        for frame in (frames[n] for n in sorted(heard)):
+            self.counts[frame.kind] += 1
+            if self._notes and frame.kind != "malformed":
+                self.noted.note(frame.payload)
+
+    async def _hand(self, one: Any, frames: Sequence[_Frame]) -> bool:
+        """Whether a connection took all of the frames; one that is just closing takes none."""
+        wrap = self.exchange.dialect.wrap
+        messages = [wrap(one.path, frame.stream, frame.payload) for frame in frames]
+        return bool(messages) and await one.send(messages, burst=len(messages)) == len(messages)
+
+
+def _bursts(tape: Iterable[Any], most: int) -> Iterator[list[Any]]:
+    """Consecutive events that lie within `_BURST_S`, at most so many at once."""
+    burst: list[Any] = []
+    for event in tape:
+        if burst and (len(burst) >= most or event.at > burst[0].at + _BURST_S):
+            yield burst
+            burst = []
+        burst.append(event)
+    if burst:
+        yield burst
+
+
+def broken_off(frame: bytes) -> bytes:
+    """The first half of a frame: what a malformed event is sent as."""
+    return frame[: len(frame) // 2]
+
+
+def exact(text: str) -> float:
+    """A number of the tape as the double that the table must hold.
+
+    Raises:
+        ValueError: No double holds it.
+    """
+    from decimal import Decimal
+
+    value = float(text)
+    if Decimal(repr(value)) != Decimal(text):
+        raise ValueError(f"the tape holds {text}, which no double holds")
+    return value

@@ -1,0 +1,136 @@
+"""What strangers stumble over at the command line: each is told what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Callable
+
+import pytest
+
+from k2core.cli.asking import LeftOut, left_out
+from k2core.cli.main import run
+from k2core.cli.session import Session
+from k2core.cli.up import remarks
+from k2core.cli.view import View, numbers, wrapped
+from k2core.clock import SystemClock
+from k2core.telemetry.status import Status
+
+Shown = Callable[..., tuple[int, str, str]]
+OPEN = '[api]\nhost = "0.0.0.0"\nauth = false\n'
+CAPTURE = '[connectors.binance]\nsymbols = ["btcusdt"]\n'
+
+
+@pytest.fixture
+def k2(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shown:
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = run(list(arguments))
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return call
+
+
+def test_an_open_api_is_refused_by_check_doctor_and_up_alike(k2: Shown) -> None:
+    pathlib.Path("k2.toml").write_text(CAPTURE + OPEN)
+    said = "host 0.0.0.0, which others can reach: remove auth = false, or listen on 127.0.0.1"
+    code, _, err = k2("config", "check")
+    assert (code, said in err) == (2, True)
+    code, out, _ = k2("doctor", "--json")
+    assert code == 1
+    assert [f["ok"] for f in json.loads(out) if said in f["detail"]] == [False]
+    code, _, err = k2("up")
+    assert (code, said in err) == (2, True)
+
+
+def test_notes_do_not_make_settings_invalid(k2: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("K2_API_PORT", "1")
+    pathlib.Path("k2.toml").write_text(CAPTURE)
+    code, out, err = k2("config", "check")
+    assert (code, "no mistake found" in out) == (0, True)
+    assert err.count("note: ") == 2
+    assert "did you mean K2_API__PORT?" in err
+    assert "'btcusdt' is read as 'BTCUSDT'" in err
+    code, out, err = k2("config", "check", "--json")
+    assert (code, err, json.loads(out)["valid"], len(json.loads(out)["notes"])) == (0, "", True, 2)
+    _, out, _ = k2("doctor", "--json")
+    assert [f["ok"] for f in json.loads(out) if f["name"] == "settings note"] == [True, True]
+
+
+def test_a_file_without_a_hook_is_an_error_where_it_is_named(k2: Shown) -> None:
+    pathlib.Path("empty.py").write_text("x = 1")
+    said = "--plugin empty.py: offers nothing: it has no hook"
+    code, _, err = k2("lag", "--plugin", "empty.py")
+    assert (code, said in err) == (3, True)
+    code, _, err = k2("config", "check", "--plugin", "empty.py")
+    assert (code, said in err) == (2, True)
+    assert k2("plugins", "--plugin", "empty.py")[0] == 0
+
+
+def test_a_typo_is_not_sent_to_the_package_index(k2: Shown) -> None:
+    pathlib.Path("k2.toml").write_text('[connectors.binanse]\nsymbols = ["A"]\n')
+    code, _, err = k2("up")
+    assert (code, "did you mean 'binance'?" in err) == (2, True)
+    _, out, _ = k2("doctor", "--json")
+    (found,) = [f for f in json.loads(out) if f["name"] == "settings"]
+    assert found["repair"].startswith("edit that file")
+
+
+def test_the_setting_bounds_plugins_and_doctor_names_the_one_that_hangs(k2: Shown) -> None:
+    pathlib.Path("k2.toml").write_text("[run]\nplugin_timeout_s = 0.5\n")
+    pathlib.Path("slow.py").write_text("import time; time.sleep(60)")
+    code, out, _ = k2("doctor", "--json", "--plugin", "slow.py")
+    assert code == 1
+    (found,) = [f for f in json.loads(out) if f["name"] == "plugin slow.py"]
+    assert "did not end within 0.5 s (run.plugin_timeout_s) and was cut off" in found["detail"]
+
+
+def test_a_plugin_that_misbehaves_is_named_by_doctor_and_up(k2: Shown) -> None:
+    code = "import os\nfrom k2core.plugin import hookimpl\nos.chdir('/')\n@hookimpl\ndef k2_sinks():\n    return ()\n"
+    pathlib.Path("rude.py").write_text(code)
+    said = "changed the working directory while it was loaded; that was undone"
+    code_, out, _ = k2("doctor", "--json", "--plugin", "rude.py")
+    assert [(f["ok"], said in f["detail"]) for f in json.loads(out) if f["name"] == "plugin rude.py"] == [(True, True)]
+    assert f"plugin rude.py {said}" in remarks(Session(plugin_files=[pathlib.Path("rude.py")]))
+    assert code_ in (0, 1)
+
+
+def ingest(**facts: object) -> dict[str, Status]:
+    return {"ingest": Status("ingest", 1, 2, "running", facts={"binance": facts, "other": 3})}
+
+
+def test_what_is_not_captured_is_told_once_and_shown_always() -> None:
+    statuses = ingest(unknown_subscriptions=["XYZ trades"], refused_subscriptions={"ABC quotes": "no such stream"})
+    said: list[str] = []
+    telling = LeftOut(said.append)
+    telling.tick({})
+    telling.tick(statuses)
+    telling.tick(statuses)
+    assert said == [
+        "NOT CAPTURED: binance XYZ trades: the exchange does not know it; correct `symbols` in k2.toml",
+        "NOT CAPTURED: binance ABC quotes: no such stream; correct `symbols` in k2.toml",
+    ]
+    assert numbers(statuses).line.endswith("NOT CAPTURED binance XYZ trades, binance ABC quotes")
+    assert left_out(ingest()) == {}
+
+
+def test_no_figure_is_cut_at_80_columns() -> None:
+    line = numbers(ingest(unknown_subscriptions=["XYZ trades"])).line
+    shown = wrapped(line, 79)
+    assert len(line) > 80
+    assert all(len(part) < 80 for part in shown.splitlines())
+    assert " · ".join(shown.splitlines()) == line
+    assert wrapped("x" * 200, 79) == "x" * 79
+
+
+def test_the_live_figures_are_wiped_whole(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    view = View(SystemClock())
+    view.tick(ingest())
+    lines = capsys.readouterr().err.count("\n") + 1
+    assert lines > 1
+    view.clear()
+    assert capsys.readouterr().err == "\r\x1b[K" + "\x1b[1A\x1b[K" * (lines - 1)
