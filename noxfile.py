@@ -130,11 +130,13 @@ def services(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def generate(session: nox.Session) -> None:
-    """Write again what is generated from the code: `schemas/`, `docs/configuration.md`, the record of the public surface."""
+    """Write again what is generated: `schemas/`, settings, signatures and the example in `docs/`, the public surface."""
     install(session)
     session.run("k2", "schema", "export", "schemas")
     session.run("python", "-m", "k2core.config.reference", "docs/configuration.md")
     session.run("python", "-m", "tests.packaging.surface")
+    session.run("python", "-m", "tests.docs.interface_tables")
+    session.run("python", "-m", "tests.docs.build_example")
 
 
 @nox.session

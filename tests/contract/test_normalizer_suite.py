@@ -31,8 +31,7 @@ class PitParser(FrameParser):
     exchange = "pit"
 
     def parse(self, frame: bytes) -> Iterator[Trade | Quote]:
-        pit = PitNormalizer()
-        message = pit.message(frame)
+        pit, message = PitNormalizer(), PitNormalizer().message(frame)
         if message.get("ch") == "top":
             text = {key: pit.text(message, key) for key in "sbBaA"}
             yield Quote(text["s"], text["b"], text["B"], text["a"], text["A"], pit.integer(message, "u"))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted(DOCS.rglob("*.md"))
+PAGES = sorted(p for p in DOCS.rglob("*.md") if "examples" not in p.parts)
 COMMENT = re.compile(r"<!-- (not run|file|edit|fails)(?:: (.+))? -->")
 RUN = {"console", "python", "toml"}
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterator
 
 from k2core.broker.settings import EmbeddedSettings
 from k2core.cli.main import COMMANDS, EXIT_CODES
 from k2core.config.settings import MaintenanceSettings, RunSettings
 from k2core.telemetry.catalogue import CATALOGUE
-from tests.docs.pages import DOCS, ROOT
+from tests.docs.messages import quotes
+from tests.docs.pages import DOCS
 
 PAGE = (DOCS / "operations.md").read_text()
 
@@ -36,24 +35,7 @@ def test_defaults_on_the_page_hold() -> None:
 
 
 def test_every_message_that_is_quoted_is_in_the_code() -> None:
-    texts = [squeezed(text) for text in literals()]
     quoted = [q for q in re.findall(r"`([^`]+)`", PAGE) if "…" in q or len(q.split()) > 4]
     quoted = [q for q in quoted if not q.startswith(("k2 ", "curl ", "sqlite3 ", "ExecStart", "[", "GET "))]
     assert len(quoted) >= 15
-    for quote in quoted:
-        parts = [squeezed(part) for part in re.split(r"…", quote) if len(part.strip()) > 2]
-        assert any(all(part in text for part in parts) for text in texts), quote
-
-
-def squeezed(text: str) -> str:
-    return " ".join(text.replace("`", "").split())
-
-
-def literals() -> Iterator[str]:
-    """Every text in the source, with `…` where a value goes."""
-    for path in [*ROOT.glob("k2core/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py")]:
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.JoinedStr):
-                yield "".join(str(p.value) if isinstance(p, ast.Constant) else "…" for p in node.values)
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                yield re.sub(r"%(\.\d)?[sdfg]", "…", node.value)
+    assert [quote for quote in quoted if not quotes(quote)] == []
