@@ -178,7 +178,9 @@ class Digest:
         if not 0 <= one.index < len(batch):
             raise NormalizationError(f"rejected frame {one.index} of a batch of {len(batch)}")
         origin = f"{batch.origin or batch.connection}/{batch.first_number + one.index}"
-        return DeadFrame(origin, one.reason, one.detail, batch.frames[one.index][: self._payload_bytes])
+        return DeadFrame(
+            origin, readable(one.reason), readable(one.detail), batch.frames[one.index][: self._payload_bytes]
+        )
 
     def _letters(self, dead: Sequence[DeadFrame], now_ms: int) -> pa.RecordBatch:
         import pyarrow as pa
@@ -194,6 +196,11 @@ class Digest:
             "payload": [d.payload for d in dead],
         }
         return pa.RecordBatch.from_pydict(columns, schema=DEAD_LETTERS.arrow_schema)
+
+
+def readable(text: str) -> str:
+    """A text that every encoding takes: an author's message may hold what a frame held, lone surrogates too."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def halves(batch: FrameBatch) -> tuple[FrameBatch, FrameBatch]:

@@ -17,9 +17,11 @@ import pyarrow as pa
 from k2core.errors import ConfigError, K2Error
 from k2core.interfaces.frames import FrameBatch
 from k2core.recording import names
-from k2core.recording.block import CRC, FRAMES, batches_of, checksum
+from k2core.recording.block import COLUMNS, CRC, FRAMES, batches_of, checksum
 
 _LINES_AT_ONCE = 8192
+_BLOCK = b"\xff\xff\xff\xff"
+"""How a block begins, and much else may."""
 
 
 class RecordingError(K2Error):
@@ -61,7 +63,7 @@ class RecordedFile:
         frames, said = 0, None
         with self.path.open("rb") as file:
             for records, about in self._records(file):
-                if str(checksum(records)).encode() != about.get(CRC):
+                if not _is_as_written(records, about):
                     raise RecordingError(f"{self.path}: frames after the first {frames:,} are not what was written")
                 frames += records.num_rows
                 said = int(about[FRAMES]) if FRAMES in about else None
@@ -77,16 +79,41 @@ class RecordedFile:
             raise RecordingError(f"{self.path}: its bytes are not those that {beside.name} stands for")
 
     def _records(self, file: Any) -> Iterator[tuple[pa.RecordBatch, dict[bytes, bytes]]]:
+        end = 0
         try:
             stream = pa.ipc.open_stream(file)
             while True:
+                end = file.tell()
                 records, about = stream.read_next_batch_with_custom_metadata()
                 yield records, dict(about.items()) if about else {}
         except StopIteration:
             return
-        except (pa.ArrowException, OSError, EOFError) as error:
-            if self.sealed:
-                raise RecordingError(f"{self.path}: {error}") from error
+        except (pa.ArrowException, OSError, EOFError, MemoryError) as error:
+            if self.sealed or _goes_on(file, end):
+                raise RecordingError(f"{self.path}: damaged behind its first {end:,} bytes: {error}") from error
+
+
+def _is_as_written(records: pa.RecordBatch, about: dict[bytes, bytes]) -> bool:
+    try:
+        records.validate(full=True)
+        return str(checksum(records)).encode() == about.get(CRC)
+    except (pa.ArrowException, ValueError):
+        return False
+
+
+def _goes_on(file: Any, end: int) -> bool:
+    """Whether whole blocks follow a place that cannot be read: then it is damage, and no torn end."""
+    schema = pa.schema(COLUMNS)
+    file.seek(end)
+    rest = file.read()
+    at = rest.find(_BLOCK, 1)
+    while at >= 0:
+        try:
+            pa.ipc.read_record_batch(pa.ipc.read_message(pa.py_buffer(rest)[at:]), schema)
+            return True
+        except (pa.ArrowException, OSError, EOFError, MemoryError, TypeError):
+            at = rest.find(_BLOCK, at + 1)
+    return False
 
 
 def opened(path: Path) -> RecordedFile:

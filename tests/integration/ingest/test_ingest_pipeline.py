@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
@@ -68,6 +69,22 @@ async def test_records_and_dead_letters_go_in_one_append() -> None:
     async with running(World(Tape([batch([*trades(0, 2), b"{"])]))) as world:
         await world.until(lambda: bool(world.stored(DEAD_LETTERS)))
         assert world.producer.calls == 1
+
+
+class Quoting(ToyNormalizer):
+    """Refuses frames in the words of the frame."""
+
+    def normalize(self, batch: FrameBatch) -> NormalizedBatch:
+        found = super().normalize(batch)
+        return replace(found, rejected=[Rejected(one.index, "bad-side", "side is \ud800") for one in found.rejected])
+
+
+async def test_a_reason_that_no_encoding_takes_is_a_dead_letter_like_others() -> None:
+    frames = [*trades(0, 2), b"{broken", *trades(2, 2)]
+    async with running(World(Tape([batch(frames)]), normalizer=Quoting())) as world:
+        await world.until(lambda: bool(world.stored(DEAD_LETTERS)))
+        assert [d["detail"] for d in world.stored(DEAD_LETTERS)] == ["side is \\ud800"]
+        assert world.ids() == [0, 1, 2, 3]
 
 
 async def test_payloads_of_dead_letters_are_cut() -> None:

@@ -117,6 +117,23 @@ def test_a_file_left_by_a_crash_is_read_as_far_as_it_is_whole(tmp_path: Path) ->
     assert frames_of(tmp_path) == []
 
 
+def test_damage_within_an_open_file_is_no_torn_end(tmp_path: Path) -> None:
+    one = writer(tmp_path)
+    ends = []
+    for n in range(4):
+        one.write([batch(3 * n)])
+        ends.append(next(tmp_path.rglob("*.part")).stat().st_size)
+    path = next(tmp_path.rglob("*.part"))
+    sound = path.read_bytes()
+    found = set()
+    for at in range(ends[0], ends[2], 3):
+        path.write_bytes(sound[:at] + bytes([sound[at] ^ 64]) + sound[at + 1 :])
+        told = report(path)
+        found.add(told.state)
+        assert told.frames == 12 or told.state == "damaged", at
+    assert "damaged" in found
+
+
 def test_any_flipped_byte_of_a_sealed_file_is_found(tmp_path: Path) -> None:
     path = sealed_file(tmp_path)
     sound = path.read_bytes()
