@@ -144,5 +144,6 @@ def stop(child: Child) -> None:
         while child.alive and time.monotonic() < deadline:
             time.sleep(0.02)
         child.signal(signal.SIGKILL)
-        if child.reap() not in (0, -signal.SIGKILL):
-            raise K2Error(f"k2 up failed: {child.last_line.removeprefix(ERROR)}")
+        code = child.reap()
+        if code not in (0, -signal.SIGKILL, -signal.SIGTERM):  # SIGTERM: it had not even begun
+            raise K2Error(f"k2 up failed: {child.last_line.removeprefix(ERROR) or f'exit code {code}'}")

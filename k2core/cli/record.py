@@ -26,10 +26,13 @@ def record(out: Path | None, seconds: float | None) -> None:
     if out:
         current().overrides["recording", "path"] = str(out.absolute())
     with process("record") as self:
+        self.assembly.config.recording.path.mkdir(parents=True, exist_ok=True)  # now, not when frames come
         taps = [tapped(self, capture, _driven(self, capture)) for capture in self.assembly.captures()]
         asyncio.run(_run(self, taps, seconds))
         kept, lost = (sum(int(tap.facts()[f"{n}_frames"]) for tap in taps) for n in ("recorded", "unrecorded"))
         self.logger.info("recorded frames=%d into %s", kept, self.assembly.config.recording.path)
+        if not kept:
+            self.logger.warning("no frame came: is the exchange there, and do the symbols trade?")
         if lost:
             raise K2Error(f"{lost:,} frames could not be kept; the log says why and when")
 

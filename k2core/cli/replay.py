@@ -44,6 +44,8 @@ def replay(path: Path, **options: Any) -> None:
     """
     from k2core.recording.replaying import files_of
 
+    if options["check"] and options["serve"]:
+        raise click.UsageError("--check reads, --serve plays: choose one")
     if options["check"]:
         check(path, options["exchange"], options["as_json"])
         return

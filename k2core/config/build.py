@@ -61,9 +61,14 @@ class Assembly:
         """The log of `[broker]`."""
         return cast("Broker", self._of_section(self.config.broker))
 
-    def dedup(self) -> DedupStore:
-        """A new store of `[dedup]`; one is needed per data type and sink."""
-        return cast("DedupStore", self._of_section(self.config.dedup))
+    def dedup(self, instance: str = "") -> DedupStore:
+        """A new store of `[dedup]`; one is needed per data type and sink.
+
+        Args:
+            instance: Name of the sink, so that stores that share a server keep tables apart.
+        """
+        entry, settings = self.config.settings(self.config.dedup, self.registry)
+        return cast("DedupStore", construct(entry, settings, self._context(self.config.dedup.kind, instance)))
 
     def sinks(self) -> dict[str, Sink]:
         """Every sink of `[sinks.NAME]`, by name."""

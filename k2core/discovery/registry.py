@@ -19,7 +19,7 @@ KNOWN = {
     "local-exchange": _EXCHANGES,
     "sink": ("iceberg",),
     "query-source": ("iceberg",),
-    "dedup-store": ("memory",),
+    "dedup-store": ("memory", "redis"),
     "enricher": ("notional",),
     "importer": ("files",),
     "data-type": ("ticks",),
@@ -119,7 +119,7 @@ class Registry:
         """What was probably meant: a name that is installed, one that k2 knows of, else a plugin of that very name."""
         installed = self.usable(kind)
         if near := nearest(name, installed):
-            return f"; did you mean {near!r}? If not, try `pip install k2-plugin-{name}`"
+            return f"; did you mean {near!r}?"
         others = sorted({e.kind for e in self._entries if e.name == name and e.state == "ok"})
         if others:
             return f": {name!r} is a {others[0]}; installed {kind}s: {', '.join(installed) or 'none'}"

@@ -34,6 +34,15 @@ _ALL = (
     ),
     Metric("k2_writer_gone_records", "gauge", ("data_type",), "records that a table passed: the log had them no more"),
     Metric("k2_writer_dedup_errors_total", "counter", ("data_type",), "dedup store failures"),
+    Metric(
+        "k2_dedup_degraded", "gauge", ("data_type",), "partitions whose shared dedup store is away: memory stands in"
+    ),
+    Metric(
+        "k2_dedup_degradations_total",
+        "counter",
+        ("data_type", "reason"),
+        "partitions that lost their shared dedup store: away, slow, full, lost, taken, changed, evicting, refused",
+    ),
     Metric("k2_enricher_failures_total", "counter", ("enricher", "reason"), "rows without the columns of an enricher"),
     Metric("k2_maintenance_runs_total", "counter", ("data_type", "outcome"), "maintenance runs: done, failed"),
     Metric("k2_serve_tail_rows", "gauge", ("data_type",), "rows in the tail"),

@@ -20,6 +20,7 @@ WANTED = {
     ("normalizer", "kraken"): "k2-plugin-kraken",
     ("local-exchange", "kraken"): "k2-plugin-kraken",
     ("dedup-store", "memory"): "k2-plugin-memory",
+    ("dedup-store", "redis"): "k2-plugin-redis",
     ("enricher", "notional"): "k2-plugin-notional",
     ("importer", "files"): "k2-plugin-files",
     ("data-type", "ticks"): "k2-plugin-ticks",

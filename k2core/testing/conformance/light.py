@@ -43,6 +43,7 @@ said = os.memfd_create("said") if hasattr(os, "memfd_create") else os.open(os.de
 os.dup2(said, 1)
 hooks = lambda: [signal.getsignal(signal.SIGINT), sys.excepthook, sys.stdout, os.getcwd(), dict(os.environ),
                  threading.active_count(), sys.getrecursionlimit()]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background may have it ignored
 before = hooks()
 sys.addaudithook(hear)
 module = importlib.import_module(entry)

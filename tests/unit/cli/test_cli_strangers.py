@@ -134,3 +134,21 @@ def test_the_live_figures_are_wiped_whole(capsys: pytest.CaptureFixture[str], mo
     assert lines > 1
     view.clear()
     assert capsys.readouterr().err == "\r\x1b[K" + "\x1b[1A\x1b[K" * (lines - 1)
+
+
+def test_a_plugin_that_exists_is_not_replaced_by_a_new_one(k2: Shown, tmp_path: pathlib.Path) -> None:
+    code, _, err = k2("plugin", "new", "binance", "--into", str(tmp_path))
+    assert (code, "k2-plugin-binance exists already" in err) == (2, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recording_is_either_checked_or_played(k2: Shown) -> None:
+    code, _, err = k2("replay", "nowhere", "--check", "--serve")
+    assert (code, "choose one" in err) == (2, True)
+
+
+def test_a_folder_that_cannot_be_recorded_into_is_refused_at_once(k2: Shown, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "k2.toml").write_text('[connectors.binance]\nsymbols = ["BTCUSDT"]\n')
+    code, _, err = k2("--config", str(tmp_path / "k2.toml"), "record", "--out", str(tmp_path / "file" / "x"))
+    assert (code, "cannot be written" in err) == (2, True), err

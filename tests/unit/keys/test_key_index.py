@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from k2core.keys.index import Index, Intervals, Points
 
 BATCHES = st.lists(st.sets(st.integers(0, 60), min_size=1, max_size=20), min_size=1, max_size=12)

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from k2core.keys.window import KeyWindow
 from k2_plugin_memory.owned import Owned
 from k2_plugin_memory.store import MemoryStore
 
 from k2core.errors import FencedError
+from k2core.keys.window import KeyWindow
 from k2core.testing.memory_sink import MemoryIdentities
 from k2core.writer.intake import Intake
 from k2core.writer.pipeline import WriterPipeline

@@ -31,7 +31,7 @@ class TestIcebergSource(QuerySourceSuite):
     @contextlib.contextmanager
     def slowed(self, table: Any) -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(scanning.DirectReader, "read", slow(scanning.DirectReader.read))
+            patch.setattr(scanning.Scan, "_read", slow(scanning.Scan._read))
             yield
 
 
