@@ -40,6 +40,10 @@ class LogWriteError(BrokerError, Permanent):
     """The disk failed to write or sync; whether the last append is in the log is unknown. Stop the process."""
 
 
+class LogClosedError(BrokerError, Permanent):
+    """A consumer, producer or broker was used after it was closed. The log itself is sound."""
+
+
 def connect(path: pathlib.Path, *, durability: str, busy_s: float, wal_bytes: int) -> sqlite3.Connection:
     """A connection with the log's pragmas. One thread at a time may use it; `busy_s` is 0 where it is to write."""
     where = f"{path.absolute().as_uri()}?mode=rw"  # never makes a file: a log that vanished must not come back empty
@@ -161,6 +165,8 @@ def translated(path: pathlib.Path) -> Iterator[None]:
 
 
 def _meaning(error: sqlite3.Error, path: pathlib.Path) -> BrokerError:
+    if isinstance(error, sqlite3.ProgrammingError) and "closed database" in str(error):
+        return LogClosedError(f"{path}: used after it was closed ({error}); restart this process and report it")
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:  # raised by Python's own layer, on values that no k2 has written
         return LogCorruptError(f"{path}: {error}; {WHAT_TO_DO}")

@@ -1,12 +1,16 @@
-"""`Writers`: the pipelines of every table of every sink, and those that topics made since call for."""
+"""`Writers`: the pipelines of every table of every sink, and those that topics made since call for.
+
+Faults survived, while others run: a log, catalog or store that fails for a moment. What is in use stays so until what
+replaces it is made.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
 from k2core.cli.processes import Process
 from k2core.cli.serving import admission, tabled
@@ -19,6 +23,14 @@ if TYPE_CHECKING:
     from k2core.interfaces.sink import Sink
     from k2core.records.data_type import DataType
     from k2core.writer.pipeline import WriterPipeline
+
+
+class _Wanted(NamedTuple):
+    """A pipeline to make."""
+
+    sink_name: str
+    data_type: DataType
+    topics: list[str]
 
 
 class Writers:
@@ -48,28 +60,22 @@ class Writers:
         Raises:
             K2Error: Log or sink cannot be opened.
         """
-        topics, found = wanted_topics(self._process, self._log), []
-        for name, sink in self._sinks.items():
-            for data_type in tabled(self._process.assembly):
-                known = self._made.get(consumer_name(name, data_type))
-                if topics[data_type.name] and (known is None or set(topics[data_type.name]) - set(known.parts.topics)):
-                    found.append(self._make(name, sink, data_type, topics[data_type.name], skip_gone=skip_gone))
-                    if known is not None:
-                        known.close()
-                    self._made[found[-1].parts.name] = found[-1]
-        return found
+        return [self._renewed(one, skip_gone=skip_gone) for one in self._missing()]
 
     def look(self) -> list[WriterPipeline]:
-        """As `find`, while the others run: what fails is told and tried again with the next look."""
-        logger = self._process.logger
-        try:
-            found = self.find()
-        except K2Error as error:
-            level = logger.error if isinstance(error, Permanent) else logger.warning
-            level("could not look for new topics error=%s", error)
-            return []
+        """As `find`, while the others run: what fails is told and tried again with the next look.
+
+        What was made is handed over whatever became of the rest: the pipelines that it replaces are closed.
+        """
+        missing: list[_Wanted] = []
+        found: list[WriterPipeline] = []
+        with self._told("could not look for new topics"):
+            missing = self._missing()
+        for one in missing:
+            with self._told(f"could not write new topics data_type={one.data_type.name} topics={','.join(one.topics)}"):
+                found.append(self._renewed(one))
         for pipeline in found:
-            logger.info(
+            self._process.logger.info(
                 "new topics data_type=%s topics=%s", pipeline.parts.data_type.name, ",".join(pipeline.parts.topics)
             )
         return found
@@ -79,29 +85,63 @@ class Writers:
         for pipeline in self._made.values():
             pipeline.close()
 
+    def _missing(self) -> list[_Wanted]:
+        """What topics call for and no pipeline in use writes."""
+        topics, found = wanted_topics(self._process, self._log), []
+        for name in self._sinks:
+            for data_type in tabled(self._process.assembly):
+                known = self._made.get(consumer_name(name, data_type))
+                if topics[data_type.name] and (known is None or set(topics[data_type.name]) - set(known.parts.topics)):
+                    found.append(_Wanted(name, data_type, topics[data_type.name]))
+        return found
+
+    def _renewed(self, wanted: _Wanted, *, skip_gone: bool = False) -> WriterPipeline:
+        """A pipeline, in use from now on; one that it replaces is closed, and stays in use where none can be made."""
+        sink = self._sinks[wanted.sink_name]
+        made = self._make(wanted.sink_name, sink, wanted.data_type, wanted.topics, skip_gone=skip_gone)
+        replaced = self._made.get(made.parts.name)
+        self._made[made.parts.name] = made
+        if replaced is not None:
+            with self._told(f"could not close what is replaced data_type={wanted.data_type.name}"):
+                replaced.close()
+        return made
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """Log what fails in here, and go on."""
+        try:
+            yield
+        except K2Error as error:
+            logger = self._process.logger
+            level = logger.error if isinstance(error, Permanent) else logger.warning
+            level("%s error=%s", what, error)
+
     def _make(
         self, sink_name: str, sink: Sink, data_type: DataType, topics: list[str], *, skip_gone: bool
     ) -> WriterPipeline:
         from k2core.writer.pipeline import WriterPipeline
 
         assembly, log = self._process.assembly, self._log
-        return WriterPipeline(
-            data_type=data_type,
-            topics=topics,
-            consumer=log.consumer(topics),
-            producer=log.producer(),
-            broker=log,
-            sink_table=sink.table(data_type),
-            dedup=assembly.dedup(),
-            admission=admission(assembly, data_type),
-            settings=assembly.config.writer,
-            clock=assembly.clock,
-            metrics=assembly.metrics,
-            logger=self._process.logger,
-            owner=f"{socket.gethostname()}:{os.getpid()}",
-            name=consumer_name(sink_name, data_type),
-            skip_gone=skip_gone,
-        )
+        with ExitStack() as undo:  # what was opened for a pipeline that cannot be made is closed: each look tries again
+            made = WriterPipeline(
+                data_type=data_type,
+                topics=topics,
+                consumer=undo.enter_context(closing(log.consumer(topics))),
+                producer=undo.enter_context(closing(log.producer())),
+                broker=log,
+                sink_table=undo.enter_context(closing(sink.table(data_type))),
+                dedup=undo.enter_context(closing(assembly.dedup(sink_name))),
+                admission=admission(assembly, data_type),
+                settings=assembly.config.writer,
+                clock=assembly.clock,
+                metrics=assembly.metrics,
+                logger=self._process.logger,
+                owner=f"{socket.gethostname()}:{os.getpid()}",
+                name=consumer_name(sink_name, data_type),
+                skip_gone=skip_gone,
+            )
+            undo.pop_all()
+        return made
 
 
 @contextmanager

@@ -81,7 +81,7 @@ def doubles(
     texts: list[Any] = [text for field in fields for text in field]
     try:
         column = pa.array(texts, pa.string())
-    except (pa.ArrowTypeError, pa.ArrowInvalid):  # Decimals among them, or no text that UTF-8 can hold
+    except (pa.ArrowTypeError, pa.ArrowInvalid, UnicodeEncodeError):  # Decimals among them, or what is no UTF-8
         texts = _as_text(texts)
         column = pa.array(texts, pa.string())
     if not looked_at:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from k2core.interfaces.frames import FrameBatch, NormalizedBatch, Rejected
 from k2core.interfaces.normalizer import Normalizer
@@ -91,11 +91,14 @@ class _Reading:
 
     def _build(self) -> dict[str, pa.RecordBatch]:
         """Record batches without the frames that have a bad row; where one is found, what is left is built anew."""
-        from k2core.parsing.rows import built_by_type
+        from k2core.parsing.rows import built_by_type, shape_refusal
 
         for kind in [kind for kind in self._rows if kind not in (Trade, Quote, Row)]:
             said = f"parse gave a {kind.__name__}: give Trade, Quote or Row"
             self._rejected |= dict.fromkeys(self._places[kind], Refusal(PARSER_ERROR, said))
+        for row, place in zip(cast("list[Row]", self._rows[Row]), self._places[Row], strict=True):
+            if why := shape_refusal(row.data_type, row.values):
+                self._rejected[place] = why
         while True:
             self._leave_out_rejected()
             records, refused = built_by_type(self._parser, self._batch.received_ns, self._rows, self._places)

@@ -46,6 +46,15 @@ def built_by_type(
     return records, refused
 
 
+def shape_refusal(data_type: object, values: object) -> Refusal | None:
+    """Why what a `Row` was made of is no row at all, or None: it takes whatever its author gives."""
+    if not isinstance(data_type, str | DataType):
+        return Refusal(PARSER_ERROR, f"Row needs a data type or its name, not {data_type!r:.40}")
+    if not isinstance(values, Mapping):
+        return Refusal(PARSER_ERROR, f"Row needs values by column name, not {values!r:.40}")
+    return None
+
+
 def _groups(
     parser: FrameParser, rows: Mapping[type, list[Any]], places: Mapping[type, list[int]]
 ) -> list[tuple[str, DataType | None, list[Any], list[int]]]:
@@ -133,7 +142,7 @@ def _filled(exchange: str, data_type: DataType, values: Mapping[str, Any], recei
 
 def _row_refusal(data_type: DataType, row: Mapping[str, Any]) -> Refusal | None:
     if unknown := row.keys() - {column.name for column in data_type.columns}:
-        return Refusal(PARSER_ERROR, f"{data_type.name} has no column {sorted(unknown)[0]}")
+        return Refusal(PARSER_ERROR, f"{data_type.name} has no column {min(unknown, key=str)}")
     for column in data_type.columns:
         value = row.get(column.name)
         if value is None:
@@ -159,9 +168,14 @@ def _value_refusal(data_type: DataType, column: Column, value: object) -> Refusa
     if name == data_type.id_column:
         return columns.id_refusal(name, value)
     wanted = bytes if column.kind == "bytes" else str
-    return (
-        None if isinstance(value, wanted) else Refusal("wrong-type", f"{name} must be {column.kind}, not {value!r:.40}")
-    )
+    if not isinstance(value, wanted) or (isinstance(value, str) and not _is_unicode(value)):
+        return Refusal("wrong-type", f"{name} must be {column.kind}, not {value!r:.40}")
+    return None
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether UTF-8 can hold a text: `json` lets halves of characters through."""
+    return text.isascii() or text.encode(errors="replace").decode() == text
 
 
 def _array(column: Column, values: list[Any]) -> pa.Array[Any]:

@@ -33,11 +33,13 @@ def assert_exact(world: Capture) -> None:
         assert verdict.issued > 100
 
 
+@pytest.mark.timeout(300 if not LONG else 1800)
 def test_everything_is_stored_once_however_often_the_writer_is_killed(tmp_path: pathlib.Path) -> None:
     seed = int(os.environ.get("K2_SEED", time.time_ns() % 1_000_000))
     print(f"repeat with K2_SEED={seed}")
     moments = random.Random(seed)
-    with capture(tmp_path, tape(), QUICK.replace("[ingest]", "[maintenance]\ninterval_s = 2\n\n[ingest]")) as world:
+    slow = {"rate": 200, "seconds": 300} if LONG else {}  # there must be something to write while the last one is killed
+    with capture(tmp_path, tape(**slow), QUICK.replace("[ingest]", "[maintenance]\ninterval_s = 2\n\n[ingest]")) as world:
         world.start("ingest")
         played = world.exchange.play()
         killed = 0
@@ -48,7 +50,7 @@ def test_everything_is_stored_once_however_often_the_writer_is_killed(tmp_path: 
             writer.kill()
             writer.wait(10)
             killed += 1
-        played.result(120)
+        played.result(600)
         drain(world)
         assert_exact(world)
 

@@ -10,6 +10,7 @@ class TestNotional(EnricherSuite):
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,12 +20,17 @@ from k2core.records.builtin import TRADES
 from k2core.records.data_type import Column, DataType
 from k2core.testing.conformance.facts import given
 from k2core.testing.conformance.light import LightSuite
+from k2core.testing.conformance.moved_time import MOVES_S, moved_time
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Columns = dict[str, list[Any]]
 STRANGE_ROWS = 200
+CALLS, CALLS_S = 3000, 5.0
+"""How often E03 asks the same, and for how long at most."""
+MANY_ROWS, SLICES = 10_000, (997, 4096)
+"""Rows of E04's large batch, at least, and of the slices that it is cut into."""
 
 
 class EnricherFacts(LightSuite):
@@ -90,16 +96,26 @@ class EnricherSuite(EnricherFacts):
             assert all(_same(got[name], wanted[name]) for name in wanted), f"row {at}: {got}, expected {dict(wanted)}"
 
     def test_E03_the_same_rows_get_the_same_values(self) -> None:
-        """Asked twice, of another instance, and by several threads at once."""
+        """Asked twice, of another instance, by several threads at once, some thousand times, and at another time."""
         enricher, batch = self._enricher(), self._batch()
         first = self._added(batch, enricher)
         assert self._added(batch, enricher) == first, "the second call answers otherwise: something is kept"
         assert self._added(batch) == first, "another instance answers otherwise"
         with ThreadPoolExecutor(4) as pool:
             assert all(one == first for one in pool.map(lambda _: self._added(batch, enricher), range(20)))
+        until = time.monotonic() + CALLS_S
+        for call in range(CALLS):
+            assert self._added(batch, enricher) == first, f"call {call + 23} answers otherwise: something is kept"
+            if time.monotonic() > until:
+                break
+        modules = {kind.__module__ for kind in type(enricher).__mro__} | {self.component.factory.__module__}
+        for seconds in MOVES_S:
+            with moved_time(seconds, modules - {"builtins", "abc"}):
+                found = [self._added(batch, one) for one in (enricher, self._enricher())]
+            assert found == [first, first], "at another time it answers otherwise: it looks at the clock"
 
     def test_E04_a_row_stands_for_itself(self) -> None:
-        """However the log is cut into batches: alone, in slices, reversed, doubled."""
+        """However the log is cut into batches: alone, in slices, reversed, doubled, with thousands of others."""
         rows = list(self.rows)
         whole = self._added(self._batch())
         apart = [self._added(self._batch([row])) for row in rows]
@@ -111,6 +127,22 @@ class EnricherSuite(EnricherFacts):
         assert {name: values[::-1] for name, values in backwards.items()} == whole, "reversed"
         doubled = self._added(self._batch(rows * 2))
         assert doubled == {name: values * 2 for name, values in whole.items()}, "doubled"
+        self._check_many(rows, whole)
+
+    def _check_many(self, rows: list[Mapping[str, Any]], whole: Columns) -> None:
+        """A batch as large as a busy minute: as a whole, in slices, and rows out of the midst of it."""
+        times = -(-MANY_ROWS // len(rows))
+        batch, wanted = self._batch(rows * times), {name: values * times for name, values in whole.items()}
+        for size in (batch.num_rows, *SLICES):
+            found: Columns = {name: [] for name in whole}
+            for start in range(0, batch.num_rows, size):
+                for name, values in self._added(batch.slice(start, size)).items():
+                    found[name] += values
+            wrong = [n for name in whole for n in range(batch.num_rows) if found[name][n] != wanted[name][n]]
+            assert not wrong, f"of {batch.num_rows} rows in batches of {size}, rows {wrong[:3]} … differ"
+        for at in (0, 999, 1000, 4095, 4096, batch.num_rows - 1):
+            one = {name: values[at : at + 1] for name, values in wanted.items()}
+            assert self._added(batch.slice(at, 1)) == one, f"row {at} of {batch.num_rows}, alone"
 
     def test_E05_the_rows_are_left_as_they_were(self) -> None:
         """Not a value of what is stored changes."""

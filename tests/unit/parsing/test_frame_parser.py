@@ -181,6 +181,28 @@ def test_a_data_type_that_nobody_named_is_the_authors_mistake() -> None:
         Given([Row("ticks", {})]).read()
 
 
+NO_ROWS: list[Any] = [
+    Row(None, {}), Row([], {}), Row(7, {"a": 1}), Row("quotes", [1]), Row("quotes", None), Row("quotes", "ab"),
+    Row("quotes", [("symbol", "AAA")]), Row("quotes", {1: 2, "a": 3}), Row(QUOTES, {None: 2, (): 3}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", NO_ROWS, ids=range(len(NO_ROWS)))
+def test_a_row_that_is_none_costs_its_own_frame_alone(odd: Row) -> None:
+    found = Given([trade(1)], [trade(2), odd], [row()], [trade(3)]).read()
+    assert [(one.index, one.reason) for one in found.rejected] == [(1, "parser-error")]
+    assert {name: batch.num_rows for name, batch in found.records.items()} == {"trades": 2, "ticks": 1}
+
+
+@pytest.mark.parametrize("half", ["1\ud800", "\udfff", "1.5\ud83d"])
+def test_half_a_character_is_no_number_and_no_text(half: str) -> None:
+    given = Given([trade(1)], [trade(2, price=half)], [row(size=half)], [row(source=half)], [row()])
+    found = given.read()
+    wanted = [(1, "bad-number"), (2, "bad-number"), (3, "wrong-type")]
+    assert [(one.index, one.reason) for one in found.rejected] == wanted
+    assert found.yielding == 2
+
+
 @pytest.mark.parametrize(
     ("text", "us"),
     [
