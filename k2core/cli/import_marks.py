@@ -1,8 +1,9 @@
 """`Marks`: how far which files are in the log, kept beside the processes' status; only ever a shortcut.
 
 A mark is written after its rows are durable in the log. It counts only for the very topic it was made for, and only
-while the log reaches as far as it did then: a log that was made anew, or put back from an older copy, voids it. Without
-marks everything is read and appended again, and dedup drops what is stored: slower, never wrong.
+while each partition holds the record that was its last one then: its stamp is compared, as tables compare theirs (decision
+9). A log that was made anew, put back from an older copy, or has lost that record, voids it. Without marks everything is
+read and appended again, and dedup drops what is stored: slower, never wrong.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from k2core.interfaces.broker import Broker
+from k2core.broker.history import first_record, stamp_of
+from k2core.errors import OffsetGoneError
+from k2core.interfaces.broker import Broker, Consumer
 from k2core.interfaces.importer import Mark
 
 
@@ -43,7 +46,7 @@ class Marks:
         if mark is None or self._files.get(str(mark["file"])) == mark:
             return
         self._files[str(mark["file"])] = mark
-        told = {"topic_id": self._id, "ends": self._ends(), "files": self._files}
+        told = {"topic_id": self._id, "stamps": self._stamps(self._ends()), "files": self._files}
         self._path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._path.with_suffix(f".{os.getpid()}.new")
         with fresh.open("w", encoding="utf-8") as file:
@@ -55,14 +58,37 @@ class Marks:
     def _load(self) -> dict[str, Mark]:
         try:
             told: Mapping[str, Any] = json.loads(self._path.read_text("utf-8"))
-            ends, now = dict(told["ends"]), self._ends()
-            whole = told["topic_id"] == self._id and all(now.get(p, 0) >= int(end) for p, end in ends.items())
-            return dict(told["files"]) if whole else {}
+            there = {int(place): (int(end), str(stamp)) for place, (end, stamp) in dict(told["stamps"]).items()}
+            if told["topic_id"] != self._id:
+                return {}
+            now = self._stamps({place: end for place, (end, _) in there.items()})
+            return dict(told["files"]) if now == there and all(stamp for _, stamp in there.values()) else {}
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, KeyError, TypeError) as error:
             self._logger.warning("import marks %s cannot be read, everything is read again: %s", self._path, error)
             return {}
 
-    def _ends(self) -> dict[str, int]:
-        return {str(partition): end for (_, partition), end in self._log.ends([self._topic]).items()}
+    def _ends(self) -> dict[int, int]:
+        """Next offset of each partition that holds anything."""
+        starts = self._log.starts([self._topic])
+        return {p[1]: end for p, end in self._log.ends([self._topic]).items() if end > starts.get(p, 0)}
+
+    def _stamps(self, ends: Mapping[int, int]) -> dict[int, tuple[int, str]]:
+        """By partition, an offset and the stamp of the record before it; "" where the log does not hold that record."""
+        consumer = self._log.consumer([self._topic])
+        try:
+            return {place: (end, self._stamp(consumer, place, end)) for place, end in ends.items()}
+        finally:
+            consumer.close()
+
+    def _stamp(self, consumer: Consumer, place: int, end: int) -> str:
+        at_end = self._log.ends([self._topic])
+        if at_end.get((self._topic, place), 0) < end:
+            return ""
+        try:
+            consumer.seek({**at_end, (self._topic, place): end - 1})
+            found = [first_record(block) for block in consumer.poll(1, 0) if block.partition == place]
+        except OffsetGoneError:
+            return ""
+        return stamp_of(found[0]) if found and found[0].first_offset == end - 1 else ""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -71,10 +72,19 @@ class TcpDialer(Dialer):
             import ssl
 
             context = self._ssl_context = self._ssl_context or ssl.create_default_context()
+        # Only a name's addresses are raced: Python's race leaks a socket that connects while it is cancelled.
+        delay = None if _is_address(host) else 0.25
         _, link = await asyncio.get_running_loop().create_connection(
-            lambda: _TcpLink(events), host, port, ssl=context, happy_eyeballs_delay=0.25
+            lambda: _TcpLink(events), host, port, ssl=context, happy_eyeballs_delay=delay
         )
         return link
+
+
+def _is_address(host: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(host))
+    except ValueError:
+        return False
 
 
 class _TcpLink(asyncio.Protocol, Link):

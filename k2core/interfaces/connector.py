@@ -54,7 +54,8 @@ class ConnectionLimits:
         max_frame_bytes: A larger frame is refused before it is buffered, and the connection closed with 1009.
         frame_timeout: No frame of any kind (server pings count) for so long: dead.
         data_timeout: No data frame for so long: dead. None where a quiet market is normal.
-        ack_timeout: A subscription not acknowledged for so long: refused.
+        ack_timeout: A subscription not acknowledged for so long is asked for again: on a new connection where nothing was
+            acknowledged, else in halves; one that is alone is left out (refused) until the next connection.
         max_age: A connection is replaced at this age (make before break); None: never.
     """
 

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from k2core.testing.dialect import Dialect
+from k2core.testing.speaking import DialectError, speak
 
 if TYPE_CHECKING:
     from k2core.testing.served import ServedConnection
@@ -66,6 +67,7 @@ class FakeExchange:
         refused_streams: Control messages that name one of them are refused.
         attempts: When each handshake came, accepted or not, on the monotonic clock.
         muted: While true the server writes nothing at all, pings neither.
+        dialect_errors: What the dialect raised, in words, in order; see `speaking`.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class FakeExchange:
         self.withhold_acks = 0
         self.refused_streams: set[str] = set()
         self.muted = False
+        self.dialect_errors: list[str] = []
         self.compression, self.ledger = compression, ledger
         self.refusals: deque[tuple[int, dict[str, str]]] = deque()
         self.rest_failures: deque[tuple[int, dict[str, str]]] = deque()
@@ -140,6 +143,7 @@ class FakeExchange:
 
         Raises:
             TimeoutError: Some have none in time.
+            DialectError: The dialect raised; nothing is waited for.
         """
         want = set(streams)
         await self.wait_until(lambda: want <= {s for c in self.connections for s in c.streams}, timeout)
@@ -149,9 +153,12 @@ class FakeExchange:
 
         Raises:
             TimeoutError: It did not become true in time.
+            DialectError: The dialect raised; nothing is waited for.
         """
         async with asyncio.timeout(timeout):
             while not holds():
+                if self.dialect_errors:
+                    raise DialectError(self.dialect_errors[0])
                 self._changed.clear()
                 await self._changed.wait()
 
@@ -185,7 +192,7 @@ class FakeExchange:
     async def announce_shutdown(self, connection: int | ServedConnection) -> None:
         """Send the dialect's shutdown frame."""
         served = self._served[connection] if isinstance(connection, int) else connection
-        await served.send([self.dialect.shutdown_frame(served.path)], ledger=False)
+        await served.send([speak(self, "shutdown_frame", served.path)], ledger=False)
 
     def refuse_next(self, status: int, headers: dict[str, str] | None = None, count: int = 1) -> None:
         """Answer the next `count` handshakes with this status and these headers."""

@@ -7,7 +7,6 @@ library keeps the handshake, the closing and what clients send.
 from __future__ import annotations
 
 import asyncio
-import http
 import socket
 import struct
 import time
@@ -15,14 +14,14 @@ import zlib
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request, Response
 from websockets.protocol import State
+
+from k2core.testing.handshakes import answer
+from k2core.testing.speaking import DialectError, speak
 
 if TYPE_CHECKING:
     from k2core.testing.exchange import Drop, FakeExchange
@@ -65,7 +64,7 @@ class ServedConnection:
 
     def __init__(self, exchange: FakeExchange, wire: CountedConnection, number: int, path: str) -> None:
         self.number, self.path = number, path
-        self.streams = exchange.dialect.on_connect(path)
+        self.streams: set[str] = speak(exchange, "on_connect", path)
         self.frames = self.pongs = 0
         self.open = True
         self._exchange, self._wire = exchange, wire
@@ -82,7 +81,6 @@ class ServedConnection:
         ledger: bool = True,
     ) -> int:
         """Write frames; see `FakeExchange.send`. Returns how many were written before the connection ended."""
-        dialect = self._exchange.dialect
         step = burst or (max(1, int(rate / 100)) if rate else NO_DELAY_BURST)
         start = time.monotonic()
         for at in range(0, len(frames), step):
@@ -90,7 +88,7 @@ class ServedConnection:
                 await asyncio.sleep(early)
             part = frames[at : at + step]
             if stream is not None:
-                part = [dialect.wrap(self.path, stream, f) for f in part]
+                part = [speak(self._exchange, "wrap", self.path, stream, f) for f in part]
             if not await self._write_messages(part):
                 return at
             self._note(part, ledger)
@@ -191,7 +189,7 @@ class ServedConnection:
         async with asyncio.TaskGroup() as tasks:
             chores = [tasks.create_task(chore()) for chore in (self._ping_for_ever, self._beat_for_ever, self._age)]
             try:
-                await self.send(self._exchange.dialect.greeting(self.path), ledger=False)
+                await self.send(speak(self._exchange, "greeting", self.path), ledger=False)
                 async for message in self._wire:
                     await self._answer(message if isinstance(message, bytes) else message.encode())
             except ConnectionClosed:
@@ -205,7 +203,7 @@ class ServedConnection:
         exchange = self._exchange
         exchange.received.append((self.number, message))
         self.count_control()
-        replies, streams = exchange.dialect.answer(message, set(self.streams), set(exchange.refused_streams))
+        replies, streams = speak(exchange, "answer", message, set(self.streams), set(exchange.refused_streams))
         most = exchange.limits.streams_per_connection
         if most is not None and len(streams) > most:
             self.kick("too many streams")
@@ -227,7 +225,7 @@ class ServedConnection:
     async def _beat_for_ever(self) -> None:
         while every := self._exchange.limits.heartbeat_interval:
             await asyncio.sleep(every)
-            await self.send(self._exchange.dialect.heartbeat(self.streams), ledger=False)
+            await self.send(speak(self._exchange, "heartbeat", self.streams), ledger=False)
 
     async def _age(self) -> None:
         if age := self._exchange.limits.max_age:
@@ -241,11 +239,14 @@ async def listen(exchange: FakeExchange, served: dict[int, ServedConnection]) ->
     async def serve_one(wire: ServerConnection) -> None:
         assert isinstance(wire, CountedConnection)
         assert wire.request is not None
-        connection = ServedConnection(exchange, wire, len(served), wire.request.path)
-        wire.served = served[connection.number] = connection
-        exchange.counts["connects"] += 1
-        exchange.notify()
-        await connection.serve_messages()
+        try:
+            connection = ServedConnection(exchange, wire, len(served), wire.request.path)
+            wire.served = served[connection.number] = connection
+            exchange.counts["connects"] += 1
+            exchange.notify()
+            await connection.serve_messages()
+        except* DialectError:  # it stands in `dialect_errors`, and was logged
+            await wire.close(1011, "the dialect raised")
         exchange.notify()
 
     return await serve(
@@ -259,38 +260,3 @@ async def listen(exchange: FakeExchange, served: dict[int, ServedConnection]) ->
         close_timeout=1,
         max_size=1 << 20,
     )
-
-
-def answer(exchange: FakeExchange, request: Request) -> Response | None:
-    """A plain GET is REST; a handshake is let in (None) or refused."""
-    if request.headers.get("Upgrade", "").lower() != "websocket":
-        exchange.counts["rest"] += 1
-        exchange.notify()
-        if exchange.rest_failures:
-            return response(*exchange.rest_failures.popleft(), b"")
-        asked = urlsplit(request.path)
-        return response(*exchange.dialect.rest(asked.path, dict(parse_qsl(asked.query))))
-    exchange.attempts.append(time.monotonic())
-    refusal = exchange.refusals.popleft() if exchange.refusals else _over_budget(exchange)
-    if refusal is None:
-        return None
-    exchange.counts["refused"] += 1
-    exchange.notify()
-    return response(*refusal, b"")
-
-
-def _over_budget(exchange: FakeExchange) -> tuple[int, dict[str, str]] | None:
-    limits, now = exchange.limits, time.monotonic()
-    exchange.connect_times.append(now)
-    while exchange.connect_times[0] <= now - limits.connect_window:
-        exchange.connect_times.popleft()
-    if limits.connects_per_window is None or len(exchange.connect_times) <= limits.connects_per_window:
-        return None
-    return 429, {"Retry-After": "1"}
-
-
-def response(status: int, headers: dict[str, str], body: bytes) -> Response:
-    """An HTTP answer of the library's type."""
-    names = {n.lower() for n in headers}
-    own = {} if "content-length" in names else {"Content-Length": str(len(body))}
-    return Response(status, http.HTTPStatus(status).phrase, Headers({**headers, **own, "Connection": "close"}), body)

@@ -13,6 +13,8 @@ import threading
 from types import TracebackType
 from typing import Self
 
+from tests.services.process import die_with_parent
+
 END = "k2-docs-command-ended"
 
 
@@ -31,7 +33,7 @@ class Shell:
     def __enter__(self) -> Self:
         self._bash = subprocess.Popen(
             ["bash", "--norc"], cwd=self.folder, env=self._env, text=True, start_new_session=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=die_with_parent,
         )  # fmt: skip
         return self
 

@@ -38,8 +38,11 @@ def test_everything_is_stored_once_however_often_the_writer_is_killed(tmp_path: 
     seed = int(os.environ.get("K2_SEED", time.time_ns() % 1_000_000))
     print(f"repeat with K2_SEED={seed}")
     moments = random.Random(seed)
-    slow = {"rate": 200, "seconds": 300} if LONG else {}  # there must be something to write while the last one is killed
-    with capture(tmp_path, tape(**slow), QUICK.replace("[ingest]", "[maintenance]\ninterval_s = 2\n\n[ingest]")) as world:
+    # There must be something to write while the last one is killed.
+    slow = {"rate": 200, "seconds": 300} if LONG else {}
+    with capture(
+        tmp_path, tape(**slow), QUICK.replace("[ingest]", "[maintenance]\ninterval_s = 2\n\n[ingest]")
+    ) as world:
         world.start("ingest")
         played = world.exchange.play()
         killed = 0

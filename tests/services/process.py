@@ -33,7 +33,8 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """For `preexec_fn`: a child that outlives a killed test run eats a core until somebody looks."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -100,7 +101,7 @@ class Service(ABC):
         with self.output.open("ab") as out:
             self._process = subprocess.Popen(
                 self.command(), stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True,
-                env=os.environ | self.environment(), cwd=self.folder, preexec_fn=_die_with_parent,
+                env=os.environ | self.environment(), cwd=self.folder, preexec_fn=die_with_parent,
             )  # fmt: skip
 
     def wait(self) -> None:

@@ -37,6 +37,7 @@ class FaultTests(ConnectorFactsSuite):
 
     def _asked_again(self, talk: Talk) -> bool:
         """Whether some stream was asked for more than once."""
+        talk.check_dialect()
         dialect = self.dialect()
         asked = Counter(
             stream for _, message in talk.exchange.received for stream in dialect.on_message(message, set())[1]

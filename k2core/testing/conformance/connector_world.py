@@ -87,6 +87,7 @@ class Talk:
         """Whether something holds within some time."""
         ends = time.monotonic() + seconds
         while not holds():
+            self.check_dialect()
             assert self.failed is None, f"frames() raised {self.failed!r}: it may raise nothing but ConfigError"
             if time.monotonic() > ends:
                 return False
@@ -94,6 +95,11 @@ class Talk:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._more.wait(), 0.02)
         return True
+
+    def check_dialect(self) -> None:
+        """Nothing that a broken dialect does tells anything about the connector."""
+        if said := self.exchange.dialect_errors:  # no `assert`: pytest would bury the word under its own
+            raise AssertionError(said[0])
 
     async def all_of(self, count: int) -> None:
         """Wait until so many data frames came."""
@@ -188,6 +194,7 @@ class ConnectorFactsSuite(LightSuite):
                 finally:
                     reading.cancel()
                     await asyncio.gather(reading, return_exceptions=True)
+                talk.check_dialect()
 
     def _connector(self, exchange: FakeExchange, shorter: Mapping[str, Any]) -> Connector:
         made = self._made(exchange)

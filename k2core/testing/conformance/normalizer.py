@@ -15,7 +15,8 @@ from __future__ import annotations
 from k2core.testing.conformance.normalizer_bad import BadFrameTests
 from k2core.testing.conformance.normalizer_pure import PureTests
 from k2core.testing.conformance.normalizer_records import RecordTests
+from k2core.testing.conformance.normalizer_side import SideTests
 
 
-class NormalizerSuite(RecordTests, BadFrameTests, PureTests):
+class NormalizerSuite(SideTests, PureTests, BadFrameTests, RecordTests):  # pytest runs the last base's tests first
     """Sound frames, bad frames, purity; see `NormalizerFacts` for what a subclass gives and declares."""

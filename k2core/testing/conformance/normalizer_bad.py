@@ -24,7 +24,9 @@ class BadFrameTests(NormalizerFacts):
     def test_N10_half_a_frame_is_refused_and_its_neighbours_live(self) -> None:
         """Every beginning of a frame: a dead letter, not an exception, not control, and never a record."""
         frames = self._frames()
-        whole = timeless(self._read(frames).rows)
+        sound = self._read(frames)
+        assert not sound.rejected, f"sound frames are refused, see N01: {sound.accounts()}"
+        whole = timeless(sound.rows)
         for frame in frames:
             cuts = [frame[:at] for at in range(0, len(frame), max(1, len(frame) // MOST_CUTS))]
             alone = self._read(cuts)
@@ -37,7 +39,7 @@ class BadFrameTests(NormalizerFacts):
             for cut in cuts[:: max(1, len(cuts) // 8)]:
                 mixed = self._read([*frames, cut, *frames])
                 assert timeless(mixed.rows) == added(whole, whole), f"{cut[-40:]!r} costs its neighbours their records"
-                assert mixed.places == [len(frames)]
+                assert mixed.places == [len(frames)], mixed.accounts()
 
     def test_N11_whatever_the_bytes_it_accounts_and_never_raises(self) -> None:
         """Frames with bytes changed, put in or taken out, by a seed; each reason is a slug that blames the frame."""
@@ -47,7 +49,9 @@ class BadFrameTests(NormalizerFacts):
             found = self._read([*self._frames(), *mutants])
             self._check_books(found.frames, found.control, found.yielding, len(found.places))
             for name, rows in whole.items():
-                assert timeless(found.rows)[name][: len(rows)] == rows, "a mutant costs its neighbours their records"
+                assert timeless(found.rows)[name][: len(rows)] == rows, (
+                    f"a mutant costs its neighbours their records{found.why()}"
+                )
             self._check_reasons(found.rejected)
 
     def _check_books(self, frames: int, control: int, yielding: int, rejected: int) -> None:

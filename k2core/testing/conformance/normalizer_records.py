@@ -41,13 +41,14 @@ class RecordTests(NormalizerFacts):
     def test_N02_every_record_of_a_frame_in_order(self) -> None:
         """All trades of a message, not the first; each once; by symbol and id. Lists of one are made lists of two."""
         for example in (*self.examples, *(several(self.examples) if self.json_frames else ())):
-            rows = self._read([example.frame]).rows
+            found = self._read([example.frame])
             for name, wanted in example.records.items():
                 key = ("symbol", self._data_type(name).id_column or "symbol")
-                got = [tuple(row.get(column) for column in key) for row in rows.get(name, [])]
+                got = [tuple(row.get(column) for column in key) for row in found.rows.get(name, [])]
                 want = [tuple(_id(record, column) for column in key) for record in wanted]
-                assert [tuple(map(str, one)) for one in got] == want, f"{name} of {example.frame[:200]!r}"
-            assert set(rows) == {name for name, wanted in example.records.items() if wanted}
+                said = f"{name} of {example.frame[:200]!r}{found.why()}"
+                assert [tuple(map(str, one)) for one in got] == want, said
+            assert set(found.rows) == {name for name, wanted in example.records.items() if wanted}, found.accounts()
 
     def test_N03_the_side_is_the_takers(self) -> None:
         """As the examples say; both sides are shown; a printed word is turned where the maker's is printed."""
@@ -59,7 +60,8 @@ class RecordTests(NormalizerFacts):
             if declared and declared.side and len(example) == 1 and self.json_frames:
                 self._check_printed_side(example, str(want.get("side")), declared.side)
         if declared:
-            assert shown == ({"buy", "sell"} if declared.side else {None}), f"the examples show the sides {shown}"
+            said = f"the examples show the sides {shown}{self._read(self._frames()).why()}"
+            assert shown == ({"buy", "sell"} if declared.side else {None}), said
 
     def _check_printed_side(self, example: Example, side: str, declared: str) -> None:
         frame = JsonText(example.frame)

@@ -46,7 +46,12 @@ class Outcome:
 
     def accounts(self) -> str:
         """What the books say, for messages."""
-        return f"{self.frames} frames: yielding {self.yielding}, control {self.control}, rejected {len(self.rejected)}"
+        books = f"yielding {self.yielding}, control {self.control}, rejected {len(self.rejected)}"
+        return f"{self.frames} frames: {books}{self.why()}"
+
+    def why(self) -> str:
+        """The first refusal, for messages where records are missing; empty where there is none."""
+        return "".join(f"; frame {one.index} is refused: {one.reason}: {one.detail[:200]}" for one in self.rejected[:1])
 
 
 class NormalizerFacts(LightSuite):

@@ -6,6 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pytest
+from k2_plugin_files.identity import Chain
+
 Reading = Callable[..., Any]
 Csv = Callable[..., Path]
 LINES = [f"BHP,02/02/2026,10:00:00.{n // 3:03d},4512,100,x{n}" for n in range(50)]
@@ -41,6 +45,66 @@ def test_another_way_of_reading_gives_other_ids(reading: Reading, csv_file: Csv)
     zone = {"columns": ["Date", "Time"], "format": "%d/%m/%Y %H:%M:%S.%f", "zone": "UTC"}
     assert not set(reading(path).ids) & set(reading(path, time=zone).ids)
     assert reading(path).ids == reading(path, batch_rows=7, block_bytes=4096).ids, "how much at once does not count"
+
+
+SPELLINGS: list[dict[str, Any]] = [
+    {"columns": {"quantity": "Volume", "price": {"scale": "1E-2", "column": "Price"}, "symbol": {"column": "Code"}}},
+    {"columns": {"price": {"column": "Price", "scale": "0.010"}, "symbol": "Code", "quantity": {"column": "Volume", "scale": 1}}},
+    {"columns": {"symbol": {"missing": None, "values": {}, "column": "Code"}, "price": {"column": "Price", "scale": 0.01}, "quantity": "Volume"}},
+    {"time": {"ambiguous": "refuse", "zone": "Australia/Sydney", "format": "%d/%m/%Y %H:%M:%S.%f", "columns": ["Date", "Time"]}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_the_same_reading_written_otherwise_has_the_same_ids(
+    reading: Reading, csv_file: Csv, spelling: dict[str, Any]
+) -> None:
+    path = csv_file(*LINES)
+    whole = reading(path)
+    assert reading(path, **spelling).ids == whole.ids
+    assert reading(path, whole.marks, **spelling).source.known == 50
+
+
+def test_the_order_of_words_and_constants_does_not_count(reading: Reading, csv_file: Csv) -> None:
+    path, words = csv_file(*LINES), {"BHP": "BHP.AX", "CBA": "CBA.AX"}
+    plain = {"quantity": "Volume", "price": "Price"}
+    one, two = (
+        {**plain, "symbol": {"column": "Code", "values": dict(w)}} for w in (words.items(), [*words.items()][::-1])
+    )
+    assert reading(path, columns=one).ids == reading(path, columns=two).ids
+    constants = {"side": "buy", "sequence_num": "1"}
+    assert (
+        reading(path, constants=constants).ids == reading(path, constants=dict(reversed(list(constants.items())))).ids
+    )
+
+
+def test_what_a_setting_means_counts(reading: Reading, csv_file: Csv) -> None:
+    path, plain = csv_file(*LINES), {"symbol": "Code", "quantity": "Volume", "price": "Price"}
+    ways: list[dict[str, Any]] = [
+        {"columns": plain}, {"columns": {**plain, "price": {"column": "Price", "scale": 0.1}}},
+        {"columns": {**plain, "price": {"column": "Price", "missing": "1"}}},
+        {"columns": {**plain, "price": "Volume", "quantity": "Price"}}, {"columns": plain, "exchange": "nzx"},
+        {"columns": plain, "constants": {"side": "buy"}}, {"columns": plain, "constants": {"side": "sell"}},
+        {"columns": {**plain, "symbol": {"column": "Code", "values": {"BHP": "BHP.AX"}}}},
+    ]  # fmt: skip
+    assert len({reading(path, **way).ids[0] for way in ways}) == len(ways)
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ((["a\x1fb"], ["c"]), (["a"], ["b\x1fc"])),
+        ((["a\x1f1"], ["b"]), (["a"], ["1\x1fb"])),
+        (([None], ["b"]), ([""], ["b"])),
+        ((["-"], [None]), ([None], ["-"])),
+    ],
+)
+def test_where_a_field_ends_counts(one: tuple[list[str]], two: tuple[list[str]]) -> None:
+    ids = [
+        Chain(b"").extend(pa.record_batch([pa.array(c, pa.string()) for c in row], ["x", "y"]), {})
+        for row in (one, two)
+    ]
+    assert ids[0].tolist() != ids[1].tolist()
 
 
 def test_a_broken_row_counts_for_those_behind_it(reading: Reading, csv_file: Csv) -> None:

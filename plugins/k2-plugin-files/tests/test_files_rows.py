@@ -117,7 +117,7 @@ def test_files_of_nothing_give_nothing(reading: Reading, csv_file: Csv, lines: t
 def test_what_cannot_be_read_is_said(reading: Reading, csv_file: Csv, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
         reading(tmp_path / "none.csv")
-    with pytest.raises(ConfigError, match="there is no column 'Volume'"):
+    with pytest.raises(ConfigError, match="there is no column 'Price', 'Volume'"):
         reading(csv_file("a,b", head="Code,Date"))
     with pytest.raises(ConfigError, match="is there twice"):
         reading(csv_file(head="Code,Date,Time,Price,Volume,Price"))

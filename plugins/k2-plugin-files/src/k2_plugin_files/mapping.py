@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -60,7 +61,7 @@ class Plan:
         self.settings, self.data_type = settings, kind
         self.times = Times(settings.time)
         self._columns = {c.name: c for c in kind.columns if c.name not in OWN}
-        self.fields = tuple(self._field(name, given) for name, given in settings.columns.items())
+        self.fields = tuple(self._field(name, given) for name, given in sorted(settings.columns.items()))
         self.constants = {self._known(name, "constants").name: text for name, text in settings.constants.items()}
         self.makes_ids = kind.id_column is not None and kind.id_column not in settings.columns
         self._check()
@@ -71,12 +72,33 @@ class Plan:
         return tuple(dict.fromkeys((*(f.name for f in self.fields), *self.settings.time.columns)))
 
     @property
+    def whole(self) -> frozenset[str]:
+        """The file's columns of ids and whole numbers: a double in them has to be a whole one."""
+        exact = (f for f in self.fields if f.column.kind == "long" or f.column.name == self.data_type.id_column)
+        return frozenset(f.name for f in exact)
+
+    @property
     def seed(self) -> bytes:
-        """What made ids depend on besides the rows: every setting that changes what a row says."""
-        told = self.settings.model_dump(
-            mode="json", include={"exchange", "data_type", "columns", "constants", "time"}, exclude_defaults=True
-        )
-        return repr(sorted(told.items())).encode()
+        """What made ids depend on besides the rows: every setting that changes what a row says.
+
+        It depends on what settings mean, not on how they are written: keys sorted, defaults spelled out. What is told
+        here of a layout must never change, or all its ids would: a new setting is to be told only where it is not at
+        its default.
+        """
+        how = self.settings.time
+        told = {
+            "exchange": self.settings.exchange,
+            "data_type": self.data_type.name,
+            "columns": {
+                f.column.name: {"column": f.name, "power": f.power, "values": dict(f.values), "missing": f.missing}
+                for f in self.fields
+            },
+            "constants": self.constants,
+            "time": {
+                "columns": how.columns, "format": how.format, "zone": how.zone, "ambiguous": how.ambiguous,
+            },
+        }  # fmt: skip
+        return json.dumps(told, sort_keys=True).encode()
 
     def _field(self, name: str, given: str | ColumnSettings) -> Field:
         column = self._known(name, "columns")

@@ -70,7 +70,7 @@ class FileNormalizer(Normalizer):
         for one in self._plan.fields:
             texts = frames.rows.column(one.name)
             given = _meant(texts, one, refused)
-            if not one.column.nullable:
+            if not one.column.nullable or one.column.name == self._plan.data_type.id_column:
                 empty = given.is_null().to_numpy(zero_copy_only=False)
                 refused.add(empty, "missing-field", _always(f"column {one.name!r} is empty"))
             yield one.column.name, self._value(one, given, refused)

@@ -17,6 +17,8 @@ import pyarrow.compute as pc
 
 NUMERAL = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
 SAFE_DIGITS = 15
+WHOLE_BITS = {16: 11, 32: 24, 64: 53}
+"""By a floating point type's bits, below which power of two every whole number has one of its own."""
 Mask = npt.NDArray[np.bool_]
 
 
@@ -62,3 +64,31 @@ def longs(texts: Any) -> tuple[npt.NDArray[np.int64], Mask]:
     plain = pc.if_else(whole, texts, pa.scalar("0"))
     values = pc.replace_substring_regex(plain, r"^\+", "").cast(pa.int64()).to_numpy(zero_copy_only=False)
     return values, ~whole.to_numpy(zero_copy_only=False)
+
+
+def whole_numbers(column: Any, name: str, broken: dict[int, tuple[str, str]]) -> Any:
+    """Floating point numbers that stand for whole ones, as their digits: `1081862675`, not `1.081862675e+09`.
+
+    Args:
+        column: n of them.
+        name: The column's, for the reason.
+        broken: By index, gets reason and detail of those that are not whole, or so great that they may stand for a
+            neighbour: two ids would become one.
+
+    Returns:
+        n texts; those of refused ones are as Arrow prints them.
+    """
+    bits = WHOLE_BITS[column.type.bit_width]
+    values = pc.fill_null(column.cast(pa.float64()), 0.0).to_numpy(zero_copy_only=False)
+    great = np.abs(values) >= 2.0**bits
+    bad = great | (values != np.trunc(values))  # NaN differs from itself
+    for at in np.flatnonzero(bad).tolist():
+        about, inexact = f"column {name!r} is the double {float(values[at])!r}", great[at] and np.isfinite(values[at])
+        if inexact:
+            about += f": from 2^{bits} on it may stand for its neighbour; write integers or texts"
+        broken.setdefault(
+            at, ("inexact-number", about) if inexact else ("bad-number", f"{about}: wanted a whole number")
+        )
+    digits: Any = pa.array(np.where(bad, 0, values).astype(np.int64)).cast(pa.string())
+    nothing = pa.scalar(None, pa.string())
+    return pc.if_else(pa.array(bad), column.cast(pa.string()), pc.if_else(column.is_valid(), digits, nothing))

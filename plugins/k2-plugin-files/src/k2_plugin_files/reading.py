@@ -8,13 +8,14 @@ read on (an unterminated quote, a damaged page) ends with an error that names it
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from k2_plugin_files.numerals import whole_numbers
 from k2_plugin_files.settings import FilesSettings
 from k2core.plugin import ConfigError, ConnectorError
 
@@ -61,8 +62,14 @@ def format_of(path: Path, settings: FilesSettings) -> str:
     return found
 
 
-def chunks(path: Path, settings: FilesSettings, wanted: Sequence[str]) -> Iterator[Chunk]:
+def chunks(path: Path, settings: FilesSettings, wanted: Sequence[str], whole: Collection[str] = ()) -> Iterator[Chunk]:
     """The wanted columns of a file, in order.
+
+    Args:
+        path: The file.
+        settings: How it is read.
+        wanted: Names of columns.
+        whole: Those whose doubles have to be whole numbers.
 
     Raises:
         ConfigError: The file is missing, or lacks columns.
@@ -70,9 +77,8 @@ def chunks(path: Path, settings: FilesSettings, wanted: Sequence[str]) -> Iterat
     """
     row = 0
     try:
-        for chunk in (
-            _csv(path, settings, wanted) if format_of(path, settings) == "csv" else _parquet(path, settings, wanted)
-        ):
+        csv = format_of(path, settings) == "csv"
+        for chunk in _csv(path, settings, wanted) if csv else _parquet(path, settings, wanted, whole):
             row = chunk.first + chunk.rows.num_rows - 1
             yield chunk
     except FileNotFoundError as error:
@@ -188,27 +194,36 @@ def _decoded(value: bytes | None, index: int, name: str, broken: dict[int, tuple
         return value.decode("utf-8", "replace") if value is not None else None
 
 
-def _parquet(path: Path, settings: FilesSettings, wanted: Sequence[str]) -> Iterator[Chunk]:
+def _parquet(path: Path, settings: FilesSettings, wanted: Sequence[str], whole: Collection[str]) -> Iterator[Chunk]:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
         require(path, file.schema_arrow.names, wanted)
         first = 1
         for batch in file.iter_batches(settings.batch_rows, columns=list(dict.fromkeys(wanted)), use_threads=False):
-            columns = [_plain(batch.column(name)) for name in wanted]
+            broken: dict[int, tuple[str, str]] = {}
+            columns = [_plain(batch.column(name), name if name in whole else "", broken) for name in wanted]
             rows = pa.RecordBatch.from_arrays(columns, names=list(wanted))
-            yield Chunk(rows, first, read=first + batch.num_rows - 1)
+            yield Chunk(rows, first, broken, read=first + batch.num_rows - 1)
             first += batch.num_rows
 
 
-def _plain(column: Any) -> Any:
-    """A column as texts: numbers as the shortest text that means them, times in ISO 8601."""
+def _plain(column: Any, whole: str, broken: dict[int, tuple[str, str]]) -> Any:
+    """A column as texts: numbers as the shortest text that means them, times in ISO 8601.
+
+    Args:
+        column: As it stands in the file.
+        whole: Its name, where doubles have to be whole numbers.
+        broken: Gets the rows whose doubles are none.
+    """
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
         column = column.cast(pa.binary()).cast(pa.string())
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         return _trimmed(column.cast(pa.string()))
+    if whole and pa.types.is_floating(column.type):
+        return whole_numbers(column, whole, broken)
     return column.cast(pa.string())
 
 

@@ -67,7 +67,7 @@ class FileSource(ImportSource):
     async def frames(self) -> AsyncIterator[FrameBatch]:
         """Rows that the log does not have, in order."""
         known = await asyncio.to_thread(self._proven)
-        reading = chunks(self._path, self._plan.settings, self._plan.wanted)
+        reading = self._chunks()
         chain = Chain(self._plan.seed)
         while (made := await asyncio.to_thread(self._next, reading, chain)) is not None:
             frames, first = made
@@ -80,6 +80,9 @@ class FileSource(ImportSource):
             self._done.append((self._frames, {"file": self._first, "row": chain.row, "digest": chain.digest}))
             now = self._clock.now_ns()
             yield FrameBatch(rest, [now] * len(rest), 0, first + skip, self._path.name)
+
+    def _chunks(self) -> Iterator[Chunk]:
+        return chunks(self._path, self._plan.settings, self._plan.wanted, self._plan.whole)
 
     def _next(self, reading: Iterator[Chunk], chain: Chain) -> tuple[RowFrames, int] | None:
         chunk = next(reading, None)
@@ -102,7 +105,7 @@ class FileSource(ImportSource):
         if not self._by_file:
             return 0
         chain, best = Chain(self._plan.seed), 0
-        reading = chunks(self._path, self._plan.settings, self._plan.wanted)
+        reading = self._chunks()
         wanted: list[Mark] = []
         for chunk in reading:
             at = 0

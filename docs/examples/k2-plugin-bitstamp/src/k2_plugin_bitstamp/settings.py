@@ -16,7 +16,7 @@ class FeedSettings(Settings):
     symbols: list[str] = Field(min_length=1, description="What to capture, as btcusd.")
     websocket_url: str = Field(_HOME, pattern=_ADDRESS, description="Where to connect.")
     rest_url: str = Field("https://www.bitstamp.net", description="Whom to ask for markets.")
-    ack_timeout_s: float = Field(10, gt=0, description="A subscription not acknowledged for so long is refused.")
+    ack_timeout_s: float = Field(10, gt=0, description="Not acknowledged for so long: asked for again.")
     frame_timeout_s: float = Field(120, gt=0, description="No frame for so long: the connection is dead.")
 
 
