@@ -60,9 +60,7 @@ class BinanceSettings(Settings):
     data_timeout_s: float | None = Field(
         None, gt=0, description="No market data for so long: dead. Unset where quiet markets are normal."
     )
-    ack_timeout_s: float = Field(
-        10, gt=0, description="A subscription not acknowledged for so long is asked for again."
-    )
+    ack_timeout_s: float = Field(10, gt=0, description="A subscription unacknowledged for so long is asked for again.")
     max_age_s: float = Field(
         82_800, gt=0, le=86_400, description="A connection is replaced at this age; Binance cuts it at 24 h."
     )

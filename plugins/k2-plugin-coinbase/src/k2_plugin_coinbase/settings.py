@@ -31,9 +31,7 @@ class CoinbaseSettings(Settings):
     connects_per_second: int = Field(8, ge=1, le=8, description="Connection attempts a second, at most.")
     max_frame_bytes: int = Field(1 << 20, ge=1024, description="A larger frame is refused and the connection closed.")
     frame_timeout_s: float = Field(10, gt=0, description="No frame for so long: dead; heartbeats come every second.")
-    ack_timeout_s: float = Field(
-        10, gt=0, description="A subscription not acknowledged for so long is asked for again."
-    )
+    ack_timeout_s: float = Field(10, gt=0, description="A subscription unacknowledged for so long is asked for again.")
 
 
 class NormalizerSettings(Settings):

@@ -42,9 +42,7 @@ class KrakenSettings(Settings):
     frame_timeout_s: float = Field(
         10, gt=0, description="No frame for so long: dead. Kraken's heart beats every second."
     )
-    ack_timeout_s: float = Field(
-        10, gt=0, description="A subscription not acknowledged for so long is asked for again."
-    )
+    ack_timeout_s: float = Field(10, gt=0, description="A subscription unacknowledged for so long is asked for again.")
 
     _spelled = field_validator("symbols")(_symbols)
 
