@@ -64,6 +64,9 @@ def test_a_broken_log_fails_the_test_that_is_meant_for_it(
     monkeypatch.setenv(MAIN, str(os.getpid()))
     if BROKEN[broken] in BESIDE:
         only = [name for name in standard_tests(TestFileLog) if name.split("_")[1] in BESIDE]
+        if broken is log_broken_keeping.AcknowledgesTooEarly:
+            # What it keeps back at its end is lost with the process, on a busy machine in B41 too: that is the same fault.
+            only = [name for name in only if not name.startswith("test_B41")]
         check_noticed(TestFileLog, BROKEN[broken], tmp_path, only)
     else:
         check_noticed(InOneProcess, BROKEN[broken], tmp_path)
