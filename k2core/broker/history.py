@@ -14,7 +14,7 @@ from typing import Protocol
 import google_crc32c
 
 from k2core.errors import TopicChangedError
-from k2core.interfaces.broker import Broker, LogBlock, Offsets, Partition
+from k2core.interfaces.broker import Broker, Consumer, LogBlock, Offsets, Partition
 
 WHAT_TO_DO = "Bring the right log back; or move this one away and give the sink a new warehouse"
 
@@ -92,15 +92,30 @@ def _check_stamps(broker: Broker, told: Told, places: Sequence[Partition], ends:
     try:
         for place in places:
             last = told.offsets[place] - 1
-            consumer.seek({**at_end, place: last})
-            found = [first_record(b) for b in consumer.poll(1, 0) if (b.topic, b.partition) == place]
-            if found and (found[0].first_offset != last or stamp_of(found[0]) != told.stamps[place]):
+            found = record_from(consumer, at_end, place, last)
+            if found and (found.first_offset != last or stamp_of(found) != told.stamps[place]):
                 raise TopicChangedError(
                     f"{topic}/{place[1]} holds another record at offset {last} than the one that fed table {table}: an "
                     f"older copy of the log was put back. {WHAT_TO_DO}"
                 )
     finally:
         consumer.close()
+
+
+def record_from(consumer: Consumer, ends: Offsets, place: Partition, offset: int) -> LogBlock | None:
+    """The first record that a partition has from an offset on, as a block; None where there is none.
+
+    Args:
+        consumer: Of the topic, to be moved about.
+        ends: Next offset of every partition of the topic.
+        place: The partition.
+        offset: Where to look.
+
+    Raises:
+        OffsetGoneError: Retention removed it.
+    """
+    consumer.seek({**ends, place: offset})
+    return next((first_record(b) for b in consumer.poll(1, 0) if (b.topic, b.partition) == place), None)
 
 
 def first_record(block: LogBlock) -> LogBlock:

@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from k2core.broker.history import first_record, stamp_of
+from k2core.broker.history import record_from, stamp_of
 from k2core.errors import OffsetGoneError
-from k2core.interfaces.broker import Broker, Consumer
+from k2core.interfaces.broker import Broker, Consumer, Offsets
 from k2core.interfaces.importer import Mark
 
 
@@ -76,19 +76,17 @@ class Marks:
 
     def _stamps(self, ends: Mapping[int, int]) -> dict[int, tuple[int, str]]:
         """By partition, an offset and the stamp of the record before it; "" where the log does not hold that record."""
-        consumer = self._log.consumer([self._topic])
+        consumer, log_ends = self._log.consumer([self._topic]), self._log.ends([self._topic])
         try:
-            return {place: (end, self._stamp(consumer, place, end)) for place, end in ends.items()}
+            return {place: (end, self._stamp(consumer, log_ends, place, end)) for place, end in ends.items()}
         finally:
             consumer.close()
 
-    def _stamp(self, consumer: Consumer, place: int, end: int) -> str:
-        at_end = self._log.ends([self._topic])
-        if at_end.get((self._topic, place), 0) < end:
+    def _stamp(self, consumer: Consumer, log_ends: Offsets, place: int, end: int) -> str:
+        if log_ends.get((self._topic, place), 0) < end:
             return ""
         try:
-            consumer.seek({**at_end, (self._topic, place): end - 1})
-            found = [first_record(block) for block in consumer.poll(1, 0) if block.partition == place]
+            found = record_from(consumer, log_ends, (self._topic, place), end - 1)
         except OffsetGoneError:
             return ""
-        return stamp_of(found[0]) if found and found[0].first_offset == end - 1 else ""
+        return stamp_of(found) if found and found.first_offset == end - 1 else ""
