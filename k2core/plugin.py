@@ -39,9 +39,11 @@ from k2core.interfaces.broker import (
     Offsets,
     Partition,
     Producer,
+    TopicChange,
     TopicInfo,
     TopicSpec,
 )
+from k2core.interfaces.checks import Finding
 from k2core.interfaces.connector import (
     ConnectionLimits,
     Connector,
@@ -66,6 +68,7 @@ from k2core.interfaces.identities import IdentityBatch, Stream, number_of
 from k2core.interfaces.importer import Importer, ImportSource, Mark
 from k2core.interfaces.normalizer import Normalizer
 from k2core.interfaces.query import Key, QuerySource, Scanned, Selection, Snapshot, SourceTable
+from k2core.interfaces.sharing import Leaving, Membership
 from k2core.interfaces.sink import Gone, Head, LogFacts, MaintenanceReport, Ownership, Sink, SinkTable, Staged
 from k2core.parsing.fields import Built, QuoteColumns, TradeColumns, quote_records, trade_records
 from k2core.parsing.parser import FrameParser
@@ -114,6 +117,7 @@ __all__ = [
     "EncodedBatch",
     "Enricher",
     "FencedError",
+    "Finding",
     "FrameBatch",
     "FrameKind",
     "FrameParser",
@@ -128,6 +132,7 @@ __all__ = [
     "KeyGroup",
     "KeySpace",
     "KeyWindow",
+    "Leaving",
     "LogBlock",
     "LogBusyError",
     "LogCorruptError",
@@ -136,6 +141,7 @@ __all__ = [
     "LogVersionError",
     "MaintenanceReport",
     "Mark",
+    "Membership",
     "Metrics",
     "NormalizationError",
     "NormalizedBatch",
@@ -174,6 +180,7 @@ __all__ = [
     "Subscription",
     "SystemClock",
     "Topic",
+    "TopicChange",
     "TopicChangedError",
     "TopicInfo",
     "TopicSpec",

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -19,19 +19,10 @@ from k2core.cli.session import Session, current
 from k2core.cli.terminal import print_json
 from k2core.clock import SystemClock
 from k2core.errors import ConfigError, K2Error, PluginError
+from k2core.interfaces.checks import Finding
 
 FREE_BYTES = 2 << 30
 OLDEST_S, NEWEST_S = 1_735_689_600, 4_102_444_800  # 2025 and 2100: a machine without a clock says 1970
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at: what it is, whether it is well, what was seen, and what repairs it."""
-
-    name: str
-    ok: bool
-    detail: str
-    repair: str = ""
 
 
 Look = Callable[[Session], Iterator[Finding]]

@@ -7,16 +7,19 @@ offset); a partition's offsets rise by one, except that recovery may skip ahead 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from k2core.errors import BrokerError
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from k2core.interfaces.checks import Finding
+    from k2core.interfaces.sharing import Leaving, Membership
 
 Partition = tuple[str, int]
 """(topic name, partition number)."""
@@ -164,12 +167,60 @@ class Consumer(ABC):
         """Release what is held."""
 
 
+@dataclass(frozen=True, slots=True)
+class TopicChange:
+    """One thing that is not as it should be, or not there.
+
+    Args:
+        kind: `topic`, `setting`, `subject`, `compatibility` …
+        name: Of the topic or subject.
+        have: What there is; empty where nothing is.
+        want: What is wanted.
+        refused: Why it cannot be done, where it cannot: applying raises this.
+    """
+
+    kind: str
+    name: str
+    have: str
+    want: str
+    refused: str = ""
+
+
 class Broker(ABC):
     """A log. Opened and closed as a context manager; safe to use from several threads, each with its own consumer."""
 
+    makes_topics: ClassVar[bool] = True
+    """Whether topics are made by who writes first. False: `k2 topics apply` makes them, ahead of time, and nothing else."""
+
+    def plan(self, specs: Sequence[TopicSpec]) -> Sequence[TopicChange]:
+        """What `ensure_topics` would do; changes nothing.
+
+        Raises:
+            BrokerError: The log cannot be reached.
+        """
+        return ()
+
+    def findings(self) -> Iterable[Finding]:
+        """What `k2 doctor` should know of the log and what stands behind it; within its time, also where parts are away."""
+        return ()
+
+    def join(self, name: str, topics: Sequence[str], leaving: Leaving | None = None) -> Membership:
+        """Share the partitions of `topics` with every other process that joins under this name.
+
+        A log whose readers are all on one machine shares nothing: the newest owner has all.
+
+        Args:
+            name: The group.
+            topics: Whose partitions are shared out.
+            leaving: Called within `Membership.partitions`, before partitions are given up: the last moment to commit.
+        """
+        from k2core.interfaces.sharing import AllPartitions
+
+        return AllPartitions(self, topics)
+
     @abstractmethod
     def ensure_topics(self, specs: Sequence[TopicSpec]) -> None:
-        """Create what is missing, register newer schemas of a lineage.
+        """Create what is missing, register newer schemas of a lineage; returns when all partitions can be written to.
 
         Raises:
             TopicChangedError: A topic exists with another number of partitions.

@@ -8,7 +8,7 @@ those that somebody stored are not, whatever their age.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from k2core.interfaces.broker import Partition
+    from k2core.interfaces.checks import Finding
     from k2core.interfaces.frames import ChannelFacts
     from k2core.interfaces.identities import IdentityBatch, Stream
 
@@ -84,6 +85,10 @@ class DedupStore(ABC):
 
     def evict(self, now_us: int) -> None:
         """Forget what left the window before `now_us` (append time); its mark remembers it."""
+
+    def findings(self) -> Iterable[Finding]:
+        """What `k2 doctor` should know of what stands behind the store; within its time, also where it is away."""
+        return ()
 
     def __enter__(self) -> Self:
         return self
