@@ -1,0 +1,76 @@
+"""`kill -9` over every process: ingest, write and serve, at random moments, while the exchange plays on."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import random
+import subprocess
+import time
+
+import pytest
+
+from k2core.cli.demo_tour import Api
+from tests.e2e.accepted import verdict
+from tests.e2e.capture import Capture, capture, tape, wait_until
+
+LONG = bool(os.environ.get("K2_LONG"))
+ROUNDS = 300 if LONG else 8
+COMMANDS = ("ingest", "write", "serve")
+ROUND_S = 4.0
+QUICK = '\n[ingest]\nlinger_ms = 20\n\n[run]\nlog_level = "WARNING"\n'
+FRESH_S = 30.0
+KEY = "k2_" + "e" * 40
+
+
+def newest_us(api: Api) -> int:
+    """When the newest trade that the API knows was received, Unix µs; 0 where it does not answer, or knows none."""
+    try:
+        answer = api.get("/v1/trades", limit=1, order="desc")
+    except ConnectionError:
+        return 0
+    assert answer.status in (200, 503), answer.body
+    rows = answer.body["trades"] if answer.status == 200 else []
+    return int(rows[0]["received_timestamp_us"]) if rows else 0
+
+
+def kill_all(world: Capture, api: Api, running: dict[str, subprocess.Popen[bytes]], moments: random.Random) -> float:
+    """Kill each process once, in any order; each is started again at once. Returns seconds until a fresh answer."""
+    for command in moments.sample(COMMANDS, len(COMMANDS)):
+        time.sleep(moments.uniform(0.2, 0.9))
+        assert running[command].poll() is None, world.output(command)
+        running[command].kill()
+        running[command].wait(10)
+        running[command] = world.start(command)
+    killed = time.time()
+    wait_until("a record received since is answered", lambda: newest_us(api) >= killed * 1e6, FRESH_S)
+    return time.time() - killed
+
+
+@pytest.mark.timeout(240 if not LONG else 3600)
+def test_nothing_accepted_is_missing_or_twice_whatever_is_killed(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    seed = int(os.environ.get("K2_SEED", time.time_ns() % 1_000_000))
+    print(f"repeat with K2_SEED={seed}")
+    moments = random.Random(seed)
+    seconds = ROUNDS * ROUND_S * 3
+    lasting = tape(recordings=None, trades=int(seconds * 100), seconds=seconds, quotes_per_trade=0.5)
+    with capture(tmp_path, lasting, QUICK) as world:
+        monkeypatch.setenv("K2_API_KEY", KEY)
+        api = Api(world.port, KEY)
+        request.addfinalizer(api.close)
+        running = {command: world.start(command) for command in COMMANDS}
+        world.exchange.play()
+        wait_until("the first answer", lambda: newest_us(api) > 0, 60)
+        fresh = [kill_all(world, api, running, moments) for _ in range(ROUNDS)]
+        print(f"{3 * ROUNDS} kills; fresh records answered after {max(fresh):.1f} s at most")
+        for command in ("ingest", "write"):
+            running[command].terminate()
+            assert running[command].wait(40) == 0, world.output(command)
+        last = world.start("write", "--once")
+        assert last.wait(60) == 0, world.output("write")
+        for name in ("trades", "quotes"):
+            found = verdict(world, name)
+            assert found.ok, f"{name}: {found}"
+            assert found.issued > 100
