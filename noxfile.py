@@ -59,7 +59,7 @@ import nox  # noqa: E402
 nox.needs_version = ">=2024.10.9"
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_existing_virtualenvs = True
-nox.options.sessions = ["lint", "typing", "tests", "wheels"]
+nox.options.sessions = ["lint", "typing", "tests", "wheels", "lowest"]
 PLUGINS = sorted(p.parent for p in ROOT.glob("plugins/*/pyproject.toml"))
 
 
@@ -130,13 +130,14 @@ def services(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def generate(session: nox.Session) -> None:
-    """Write again what is generated: `schemas/`, settings, signatures and the example in `docs/`, the public surface."""
+    """Write again what is generated: `schemas/`, settings, signatures, metrics and the example in `docs/`, dashboards, rules."""
     install(session)
     session.run("k2", "schema", "export", "schemas")
     session.run("python", "-m", "k2core.config.reference", "docs/configuration.md")
     session.run("python", "-m", "tests.packaging.surface")
     session.run("python", "-m", "tests.docs.interface_tables")
     session.run("python", "-m", "tests.docs.build_example")
+    session.run("python", "-m", "observability")
 
 
 @nox.session
@@ -147,7 +148,7 @@ def wheels(session: nox.Session) -> None:
     session.run("python", "tests/packaging/prove_wheels.py", str(out), *session.posargs)
 
 
-@nox.session(default=False)
+@nox.session
 def lowest(session: nox.Session) -> None:
     """The lowest versions that our distributions say they work with: some of the tests, and the demo."""
     install(session)
@@ -157,7 +158,7 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def newest(session: nox.Session) -> None:
-    """The newest versions that there are, without the lock: some of the tests, and the demo."""
+    """The newest versions that there are, without the lock: more of the tests, and the demo."""
     install(session)
     out = pathlib.Path(session.create_tmp()).resolve()
     session.run("python", "tests/packaging/prove_bounds.py", "newest", str(out), *session.posargs)

@@ -11,12 +11,14 @@ from typing import Any
 
 from k2core.api.run import ServeParts, build_service
 from k2core.avro.codec import Codec
+from k2core.broker.specs import topic_spec
 from k2core.cli.serving import admission, serve_parts
-from k2core.cli.topics import declared_topics, ensure_topics
+from k2core.cli.topics import declared_topics
 from k2core.config import load_config
 from k2core.config.build import Assembly
 from k2core.discovery import discover
 from k2core.ingest.digest import Digest, Digested
+from k2core.interfaces.broker import EncodedBatch
 from k2core.interfaces.frames import FrameBatch
 from k2core.records.builtin import DEAD_LETTERS, TRADES
 from k2core.records.topics import Topic
@@ -36,15 +38,16 @@ NOW_NS = 1_723_161_255_000_000_000
 
 
 class Rig:
-    """One installation."""
+    """One installation; `extra` stands in its settings besides. In the same folder again it is the same one."""
 
-    def __init__(self, folder: pathlib.Path) -> None:
-        folder.mkdir(parents=True)
+    def __init__(self, folder: pathlib.Path, extra: str = "") -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         file = folder / "k2.toml"
-        file.write_text(SETTINGS)
+        file.write_text(SETTINGS + extra)
         self.assembly = Assembly(load_config(file, env={}), discover())
         self.log = self.assembly.broker().__enter__()
-        ensure_topics(self.log, declared_topics(self.assembly), self.assembly.data_types())
+        kinds = self.assembly.data_types()
+        self.log.ensure_topics([topic_spec(topic, kinds[topic.data_type]) for topic in declared_topics(self.assembly)])
         self.producer = self.log.producer()
 
     @cached_property
@@ -56,9 +59,17 @@ class Rig:
 
     def capture(self, frames: list[bytes]) -> None:
         """One batch of frames, durable when this returns."""
+        self.producer.produce(self.encoded(frames))
+
+    def encoded(self, frames: list[bytes]) -> list[EncodedBatch]:
+        """One batch of frames as the log takes it."""
         batches = [FrameBatch(frames, [NOW_NS] * len(frames))]
-        encoded = self.digest(batches, NOW_NS // 1_000_000, Digested())
-        self.producer.produce(encoded)
+        return list(self.digest(batches, NOW_NS // 1_000_000, Digested()))
+
+    def close(self) -> None:
+        """Close the log."""
+        self.producer.close()
+        self.log.__exit__(None, None, None)
 
     def pipeline(self, a_commit: int) -> WriterPipeline:
         """The writer of trades, started; it reads no more at once than a commit is to take."""

@@ -21,7 +21,7 @@ def k2_data_types() -> Iterable[DataType]:
 def _embedded(settings: EmbeddedSettings, context: Context) -> Broker:
     from k2core.broker.embedded import EmbeddedBroker
 
-    return EmbeddedBroker(settings, context.clock, context.logger)
+    return EmbeddedBroker(settings, context.clock, context.logger, context.metrics)
 
 
 @hookimpl

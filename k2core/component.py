@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from k2core.clock import Clock
 from k2core.records.data_type import DataType
+from k2core.telemetry.metric import Metric
 from k2core.telemetry.metrics import Metrics
 
 T = TypeVar("T")
@@ -53,6 +54,7 @@ class Component(Generic[T]):
         settings: Its settings model, a `Settings`.
         factory: Makes it from settings and context. Heavy imports belong in here. Does no I/O.
         capabilities: Declared facts: `ConnectorFacts` for connectors; None where a kind has none.
+        metrics: What it counts besides core's own: `Context.metrics` knows them when the factory is called.
     """
 
     name: str
@@ -60,3 +62,4 @@ class Component(Generic[T]):
     settings: type[Settings]
     factory: Callable[[Any, Context], T]
     capabilities: Any = None
+    metrics: Sequence[Metric] = ()

@@ -7,19 +7,23 @@
     ├── NormalizationError       one frame cannot be read                   (dead letter)
     ├── SchemaError              a schema is unknown or incompatible
     ├── BrokerError              the log refuses or is damaged
+    │   ├── BrokerAwayError      the log, or its schema registry, does not answer (away; exit code 3)
+    │   ├── TopicMissingError    a topic has to be made first               (away; exit code 3)
     │   ├── LogCorruptError      bytes in the log are not what was written  (permanent)
     │   ├── LogFullError         no space or over its size limit            (transient)
     │   ├── LogVersionError      written by a newer k2                      (permanent)
     │   ├── OffsetGoneError      retention removed what was asked for       (permanent)
     │   └── TopicChangedError    a topic was made anew, or its shape differs(permanent)
     ├── DedupError               a dedup store fails
+    │   └── DedupAwayError       it does not answer, and may not be done without (away; exit code 3)
     ├── SinkError                a sink fails
     │   ├── FencedError          another writer owns the partitions         (exit code 4)
     │   ├── CommitConflictError  somebody committed in between              (transient)
     │   └── CommitUnknownError   the reply was lost: refresh and look
     └── QueryError               a query cannot be answered as asked
 
-`Transient` (with `retry_after`) means back off and try again; `Permanent` means stop that pipeline.
+`Transient` (with `retry_after`) means back off and try again; `Permanent` means stop that pipeline. `Away` is transient:
+a command that cannot begin without that part ends with exit code 3.
 """
 
 from __future__ import annotations
@@ -33,6 +37,10 @@ class Transient:
     """Mixin: trying again later may help. `retry_after` is in seconds, or None where the other side named none."""
 
     retry_after: float | None = None
+
+
+class Away(Transient):
+    """Mixin: a part that is needed does not answer, or is not there yet; the message says how to bring it."""
 
 
 class Permanent:
@@ -67,6 +75,14 @@ class BrokerError(K2Error):
     """The log refuses or is damaged."""
 
 
+class BrokerAwayError(BrokerError, Away):
+    """The log, or the schema registry that it needs now, does not answer."""
+
+
+class TopicMissingError(BrokerError, Away):
+    """A topic is not there, and nobody makes topics on the data path: `k2 topics apply` does."""
+
+
 class LogCorruptError(BrokerError, Permanent):
     """Bytes read from the log are not the bytes that were written."""
 
@@ -93,6 +109,10 @@ class TopicChangedError(BrokerError, Permanent):
 
 class DedupError(K2Error):
     """A dedup store cannot answer."""
+
+
+class DedupAwayError(DedupError, Away):
+    """A dedup store does not answer, and the settings do not let the writer go on without it."""
 
 
 class SinkError(K2Error):

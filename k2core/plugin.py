@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 from k2core.clock import Clock, SystemClock
 from k2core.component import Component, Context, Settings
 from k2core.errors import (
+    Away,
+    BrokerAwayError,
     BrokerError,
     CommitConflictError,
     CommitUnknownError,
     ConfigError,
     ConnectorError,
+    DedupAwayError,
     DedupError,
     FencedError,
     K2Error,
@@ -27,8 +30,13 @@ from k2core.errors import (
     SchemaError,
     SinkError,
     TopicChangedError,
+    TopicMissingError,
     Transient,
 )
+from k2core.exchanges.feed import ExchangeFeed
+from k2core.exchanges.hooks import ExchangeHooks, exchange_hooks
+from k2core.exchanges.settings import ExchangeSettings
+from k2core.exchanges.spelling import Spelling
 from k2core.hookspecs import hookimpl
 from k2core.interfaces.broker import (
     Broker,
@@ -69,31 +77,38 @@ from k2core.interfaces.importer import Importer, ImportSource, Mark
 from k2core.interfaces.normalizer import Normalizer
 from k2core.interfaces.query import Key, QuerySource, Scanned, Selection, Snapshot, SourceTable
 from k2core.interfaces.sharing import Leaving, Membership
+from k2core.interfaces.shed import Shed, merged_shed, restored_shed
 from k2core.interfaces.sink import Gone, Head, LogFacts, MaintenanceReport, Ownership, Sink, SinkTable, Staged
 from k2core.parsing.fields import Built, QuoteColumns, TradeColumns, quote_records, trade_records
 from k2core.parsing.parser import FrameParser
-from k2core.parsing.refusals import Refusal, RejectFrame, refusal_of
+from k2core.parsing.refusals import UNREADABLE, Refusal, RejectFrame, refusal_of
 from k2core.parsing.shapes import Quote, Row, Trade, unix_us
 from k2core.records.data_type import Column, DataType
 from k2core.records.topics import PARTITIONS, Topic, partition_of
+from k2core.telemetry.metric import Metric
 from k2core.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from k2core.keys.flight import Claimed, InFlight, first_copies
     from k2core.keys.groups import NEVER_SURE, KeyGroup, KeySpace, key_groups
     from k2core.keys.window import KeyWindow
+    from k2core.keys.windows import KeyWindows
 
 _WITH_NUMPY = {
     "flight": ("Claimed", "InFlight", "first_copies"),
     "groups": ("NEVER_SURE", "KeyGroup", "KeySpace", "key_groups"),
     "window": ("KeyWindow",),
+    "windows": ("KeyWindows",),
 }
 """For dedup stores; imported when first asked for, since numpy comes with them."""
 
 __all__ = [
     "NEVER_SURE",
     "PARTITIONS",
+    "UNREADABLE",
+    "Away",
     "Broker",
+    "BrokerAwayError",
     "BrokerError",
     "Built",
     "ChannelFacts",
@@ -112,10 +127,14 @@ __all__ = [
     "ConsumerInfo",
     "Context",
     "DataType",
+    "DedupAwayError",
     "DedupError",
     "DedupStore",
     "EncodedBatch",
     "Enricher",
+    "ExchangeFeed",
+    "ExchangeHooks",
+    "ExchangeSettings",
     "FencedError",
     "Finding",
     "FrameBatch",
@@ -132,6 +151,7 @@ __all__ = [
     "KeyGroup",
     "KeySpace",
     "KeyWindow",
+    "KeyWindows",
     "Leaving",
     "LogBlock",
     "LogBusyError",
@@ -142,6 +162,7 @@ __all__ = [
     "MaintenanceReport",
     "Mark",
     "Membership",
+    "Metric",
     "Metrics",
     "NormalizationError",
     "NormalizedBatch",
@@ -169,11 +190,13 @@ __all__ = [
     "SchemaError",
     "Selection",
     "Settings",
+    "Shed",
     "Sink",
     "SinkError",
     "SinkTable",
     "Snapshot",
     "SourceTable",
+    "Spelling",
     "Staged",
     "StoredIdentities",
     "Stream",
@@ -183,18 +206,22 @@ __all__ = [
     "TopicChange",
     "TopicChangedError",
     "TopicInfo",
+    "TopicMissingError",
     "TopicSpec",
     "Trade",
     "TradeColumns",
     "Transient",
     "WebSocketFeed",
+    "exchange_hooks",
     "first_copies",
     "hookimpl",
     "key_groups",
+    "merged_shed",
     "number_of",
     "partition_of",
     "quote_records",
     "refusal_of",
+    "restored_shed",
     "trade_records",
     "unix_us",
 ]

@@ -112,11 +112,12 @@ class Admission:
             future_ms=int(max_future_s * 1000), past_ms=int(max_past_days * DAY_MS), partitions=partitions
         )
 
-    def admit(self, blocks: Sequence[LogBlock]) -> Admitted:
+    def admit(self, blocks: Sequence[LogBlock], *, enrich: bool = True) -> Admitted:
         """Decode, check and enrich with positions.
 
         Args:
             blocks: As polled; those of one partition in offset order.
+            enrich: Whether enrichers run; without, their columns are null.
         """
         joined = Joined(blocks)
         read = joined.read(self._codec)
@@ -127,11 +128,11 @@ class Admission:
         if refused is not None:
             kept = ~refused
             batch, rows, codes = batch.filter(pa.array(kept)), rows[kept], codes[kept]
-        table = self._table(joined, batch, rows)
+        table = self._table(joined, batch, rows, enrich=enrich)
         parts = self._parts(joined, batch, rows, (codes, placed.symbols))
         return Admitted(table, parts, _dead(joined, dead))
 
-    def _table(self, joined: Joined, batch: pa.RecordBatch, rows: Longs) -> pa.Table:
+    def _table(self, joined: Joined, batch: pa.RecordBatch, rows: Longs, *, enrich: bool) -> pa.Table:
         days = np.floor_divide(_times(batch, self.data_type), DAY_MS).astype(np.int32)
         codes: Any = pa.array(joined.topic_codes[rows].astype(np.int32), pa.int32())
         topics = pa.DictionaryArray.from_arrays(codes, pa.array(joined.topics, pa.string()))
@@ -144,7 +145,9 @@ class Admission:
             pa.array(joined.timestamps[rows]),
         ]
         columns = [*batch.columns, *added]
-        if self.data_type.added:
+        if self.data_type.added and not enrich:
+            columns += [pa.nulls(len(rows), f.type) for f in list(self.data_type.table_schema)[len(columns) :]]
+        elif self.data_type.added:
             columns += self._enrichment.columns(pa.RecordBatch.from_arrays(columns, schema=self._plain_schema))
         return pa.Table.from_arrays(columns, schema=self.data_type.table_schema)
 

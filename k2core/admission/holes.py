@@ -7,11 +7,13 @@ A hole opens when ids jump; late and backfilled ids close it or cut it in two. C
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from k2core.interfaces.broker import Partition
 from k2core.interfaces.identities import IdentityBatch, Stream
 
 Longs = npt.NDArray[np.int64]
@@ -54,10 +56,19 @@ class HoleLedger:
         self._max = max_holes
         self._streams: dict[Stream, _Seen] = {}
         self._fresh: list[Hole] = []
+        self._places: dict[Stream, Partition] = {}
 
-    def start_at(self, stream: Stream, seen: int) -> None:
+    def start_at(self, stream: Stream, seen: int, partition: Partition | None = None) -> None:
         """Judge a stream from an id on that the table has; of no effect once ids of the stream were noted."""
         self._streams.setdefault(stream, _Seen(seen))
+        if partition is not None:
+            self._places[stream] = partition
+
+    def forget(self, partitions: Collection[Partition]) -> None:
+        """Partitions that somebody else judges from now on."""
+        for stream in [s for s, place in self._places.items() if place in partitions]:
+            del self._places[stream], self._streams[stream]
+        self._fresh = [hole for hole in self._fresh if Stream(hole.exchange, hole.symbol) in self._streams]
 
     def note(self, *batches: IdentityBatch) -> None:
         """Note ids: duplicates, late and unordered ones are fine. Kinds other than contiguous are ignored."""
@@ -71,6 +82,7 @@ class HoleLedger:
             for k, stream in enumerate(batch.streams):
                 ids = numbers if len(batch.streams) == 1 else numbers[batch.stream == k]
                 if len(ids):
+                    self._places[stream] = batch.partition
                     found.setdefault(stream, []).append(ids)
         for stream, parts in found.items():
             self._note(stream, parts[0] if len(parts) == 1 else np.concatenate(parts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from litestar import Litestar
@@ -12,19 +13,26 @@ from litestar.middleware import DefineMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from k2core.api import problems
+from k2core.api.counted import Counted
 from k2core.api.data_routes import Desk, data_routes
 from k2core.api.keys import Auth
 from k2core.api.ops_routes import ops_routes
 from k2core.api.pool import QueryPool
 from k2core.api.readiness import Readiness
 from k2core.config.settings import ApiSettings
+from k2core.degradation.board import LevelBoard
 from k2core.errors import K2Error, QueryError
 from k2core.query.service import QueryService
 from k2core.telemetry.metrics import Metrics
 
 
 def create_app(
-    service: QueryService, auth: Auth, settings: ApiSettings, readiness: Readiness, metrics: Metrics
+    service: QueryService,
+    auth: Auth,
+    settings: ApiSettings,
+    readiness: Readiness,
+    metrics: Metrics,
+    board: LevelBoard | None = None,
 ) -> Litestar:
     """The application.
 
@@ -34,11 +42,12 @@ def create_app(
         settings: Limits.
         readiness: What `/readyz` says.
         metrics: Where requests are counted, and what `/metrics` shows.
+        board: The writers' levels; somebody else has it look.
     """
-    pool = QueryPool(service.settings)
+    pool = QueryPool(service.settings, metrics)
     desk = Desk(service, pool, metrics)
-    return Litestar(
-        route_handlers=[*data_routes(desk), *ops_routes(desk, readiness)],
+    app = Litestar(
+        route_handlers=[*data_routes(desk), *ops_routes(desk, readiness, board)],
         exception_handlers={
             QueryError: problems.of_query,
             K2Error: problems.of_k2,
@@ -46,13 +55,15 @@ def create_app(
             Exception: problems.of_any,
         },
         middleware=[DefineMiddleware(_SmallBodies, most=settings.max_body_bytes)],
-        before_send=[_with_request_id],
+        before_send=[_with_request_id, *([_with_level(board)] if board is not None else [])],
         on_shutdown=[pool.close],
         openapi_config=None,
-        state=State({"auth": auth}),
+        state=State({"auth": auth, "metrics": metrics}),
         request_max_body_size=settings.max_body_bytes,
         logging_config=None,
     )
+    app.asgi_handler = Counted(app.asgi_handler, metrics)  # around all of it: a path that nobody made is counted too
+    return app
 
 
 async def _with_request_id(message: Message, scope: Scope) -> None:
@@ -60,6 +71,15 @@ async def _with_request_id(message: Message, scope: Scope) -> None:
         name: Any = problems.request_id(scope).encode()
         message["headers"] = [*message.get("headers", ()), (b"x-request-id", name), (b"cache-control", b"no-store"),
                               (b"x-content-type-options", b"nosniff")]  # fmt: skip
+
+
+def _with_level(board: LevelBoard) -> Callable[[Message, Scope], Awaitable[None]]:
+    async def add(message: Message, scope: Scope) -> None:
+        if message["type"] == "http.response.start":
+            level = board.level.name.encode()
+            message["headers"] = [*message.get("headers", ()), (b"x-k2-degradation", level)]
+
+    return add
 
 
 class _SmallBodies:

@@ -19,6 +19,7 @@ def require_key(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHand
     """
     auth = connection.app.state.auth
     if not auth.accepts(_key_of(connection)):
+        connection.app.state.metrics.add("k2_http_auth_refusals_total")
         raise QueryError(
             "this needs a valid API key, in the header X-API-Key or as Authorization: Bearer: `k2 keys make NAME` makes"
             " one and prints it (so does the first `k2 up`), and K2_API_KEY sets one",

@@ -12,6 +12,8 @@ from litestar.handlers import HTTPRouteHandler
 from k2core.api import formats, params
 from k2core.api.auth import require_key
 from k2core.api.pool import QueryPool
+from k2core.api.problems import request_id
+from k2core.api.watched import Watched
 from k2core.errors import QueryError
 from k2core.query.answer import Answer, RowsRequest
 from k2core.query.service import QueryService
@@ -30,20 +32,22 @@ class Desk:
     pool: QueryPool
     metrics: Metrics
 
-    async def serve(self, route: str, work: Callable[[], Response[bytes]]) -> Response[bytes]:
-        """Answer in a thread, and count it."""
+    async def serve(
+        self, route: str, request: HttpRequest, work: Callable[[Watched], Response[bytes]]
+    ) -> Response[bytes]:
+        """Answer in a thread, count and log it."""
         clock = self.service.clock
-        began, outcome = clock.monotonic(), "failed"
+        began, asked = clock.monotonic(), request.scope["query_string"].decode("latin-1")
+        watched = Watched(route, request_id(request.scope), asked, self.metrics, self.service.settings.slow_s)
         try:
-            response = await self.pool.run(work)
-            outcome = "ok"
+            response = await self.pool.run(lambda: work(watched))
+            watched.ended(len(response.content))
             return response
         except QueryError as error:
-            outcome = "timeout" if error.kind == "timeout" else "refused" if error.status < 500 else "failed"
+            watched.refused(error)
             raise
         finally:
-            self.metrics.add("k2_serve_queries_total", route=route, outcome=outcome)
-            self.metrics.add("k2_serve_query_seconds_total", clock.monotonic() - began, route=route)
+            watched.tell(clock.monotonic() - began)
 
 
 def data_routes(desk: Desk) -> list[HTTPRouteHandler]:
@@ -59,14 +63,14 @@ def _rows_route(desk: Desk, data_type: DataType) -> HTTPRouteHandler:
     async def rows(request: HttpRequest) -> Response[bytes]:
         """Rows of one data type, hot and cold."""
 
-        def work() -> Response[bytes]:
+        def work(watched: Watched) -> Response[bytes]:
             found = params.read_query(request.scope["query_string"], params.ROWS)
             kind = formats.format_of(found.get("format"), request.headers.get("accept", ""))
             asked = params.rows_request(found, data_type, desk.service.clock.now_us())
-            answer = desk.service.rows(data_type.name, asked)
+            answer = watched.answer = desk.service.rows(data_type.name, asked)
             return _respond(request, kind, data_type.name, found, asked, answer)
 
-        return await desk.serve(data_type.name, work)
+        return await desk.serve(data_type.name, request, work)
 
     return rows
 
@@ -76,14 +80,14 @@ def _bars_route(desk: Desk) -> HTTPRouteHandler:
     async def ohlcv(request: HttpRequest) -> Response[bytes]:
         """Bars of trades, hot and cold."""
 
-        def work() -> Response[bytes]:
+        def work(watched: Watched) -> Response[bytes]:
             found = params.read_query(request.scope["query_string"], params.BARS)
             kind = formats.format_of(found.get("format"), request.headers.get("accept", ""))
             asked = params.rows_request(found, desk.service.data_types["trades"], desk.service.clock.now_us())
-            answer = desk.service.ohlcv(asked, parse_interval(found["interval"]))
+            answer = watched.answer = desk.service.ohlcv(asked, parse_interval(found["interval"]))
             return _respond(request, kind, "bars", found, asked, answer)
 
-        return await desk.serve("ohlcv", work)
+        return await desk.serve("ohlcv", request, work)
 
     return ohlcv
 
@@ -96,15 +100,16 @@ def _symbols_route(desk: Desk) -> HTTPRouteHandler:
     async def symbols(request: HttpRequest) -> Response[bytes]:
         """Symbols with their number of rows and first and last event time."""
 
-        def work() -> Response[bytes]:
+        def work(watched: Watched) -> Response[bytes]:
             found = params.read_query(request.scope["query_string"], (which, *params.COUNTS))
             kind = formats.format_of(found.get("format"), request.headers.get("accept", ""))
             name = found.get("data_type", names[0])
             data_type = desk.service.data_types.get(name) or desk.service.data_types[names[0]]
             asked = params.rows_request(found, data_type, desk.service.clock.now_us())
-            return _respond(request, kind, "symbols", found, asked, desk.service.symbols(name, asked))
+            answer = watched.answer = desk.service.symbols(name, asked)
+            return _respond(request, kind, "symbols", found, asked, answer)
 
-        return await desk.serve("symbols", work)
+        return await desk.serve("symbols", request, work)
 
     return symbols
 

@@ -62,6 +62,7 @@ class TailLoop:
                     self._end(error)
                     return
                 self.error = error
+                self._tail.stalled()
                 log.warning("tail stalled data_type=%s error=%s", self._tail.parts.data_type.name, error)
                 self._stop.wait(pause)
                 pause = min(2 * pause, BACK_OFF_S[1])

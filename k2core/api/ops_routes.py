@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 from typing import Any
 
@@ -11,11 +12,13 @@ from litestar.handlers import HTTPRouteHandler
 from k2core.api import formats, openapi, params
 from k2core.api.auth import require_key, require_key_or_loopback
 from k2core.api.data_routes import Desk
-from k2core.api.exposition import exposition
 from k2core.api.readiness import Readiness
 from k2core.api.stats import stats
+from k2core.degradation.board import LevelBoard
+from k2core.degradation.levels import Level
 from k2core.errors import QueryError
 from k2core.interfaces.query import Snapshot
+from k2core.telemetry.exposition import MEDIA_TYPE, exposition
 
 HttpRequest = Request[Any, Any, Any]
 MOST_SNAPSHOTS = 100
@@ -25,7 +28,7 @@ def _json(body: Any, status: int = 200) -> Response[bytes]:
     return Response(formats.to_json(body), status_code=status, media_type=formats.MEDIA_TYPES["json"])
 
 
-def ops_routes(desk: Desk, readiness: Readiness) -> list[HTTPRouteHandler]:
+def ops_routes(desk: Desk, readiness: Readiness, board: LevelBoard | None = None) -> list[HTTPRouteHandler]:
     """Routes besides those of data."""
 
     @get("/livez", name="livez")
@@ -35,23 +38,22 @@ def ops_routes(desk: Desk, readiness: Readiness) -> list[HTTPRouteHandler]:
 
     @get("/health", name="health")
     async def health() -> Response[bytes]:
-        """The process answers, and whether it is ready."""
-        reasons = await desk.pool.run(readiness.reasons)
-        return _json({"status": "degraded" if reasons else "ok", "reasons": reasons})
+        """The process answers, whether it is ready, and how much writers give up under load."""
+        reasons = await asyncio.to_thread(readiness.reasons)
+        return _json({"status": "degraded" if reasons else "ok", "reasons": reasons, "degradation": _levels(board)})
 
     @get("/readyz", name="readyz")
     async def readyz() -> Response[bytes]:
         """Whether queries are answered well: 503 with the reasons where not."""
-        reasons = await desk.pool.run(readiness.reasons)
+        reasons = await asyncio.to_thread(readiness.reasons)
         if reasons:
             raise QueryError("; ".join(reasons), kind="not-ready", status=503, retry_after=1)
         return _json({"status": "ready"})
 
     @get("/metrics", name="metrics", guards=[require_key_or_loopback])
     async def metrics() -> Response[bytes]:
-        """Prometheus' text format."""
-        body = await desk.pool.run(lambda: exposition(desk.metrics, readiness.statuses()))
-        return Response(body, media_type="text/plain; version=0.0.4")
+        """Prometheus' text format; of this process alone, as every process has a port of its own."""
+        return Response(await asyncio.to_thread(exposition, desk.metrics), media_type=MEDIA_TYPE)
 
     @get("/v1/stats", name="stats", guards=[require_key])
     async def statistics(request: HttpRequest) -> Response[bytes]:
@@ -60,6 +62,14 @@ def ops_routes(desk: Desk, readiness: Readiness) -> list[HTTPRouteHandler]:
         return _json(await desk.pool.run(lambda: stats(desk.service, readiness.statuses())))
 
     return [livez, health, readyz, metrics, statistics, _snapshots_route(desk), *_schema_routes(desk)]
+
+
+def _levels(board: LevelBoard | None) -> dict[str, Any]:
+    """The highest level of any writer, and those of tables that are not at NORMAL."""
+    if board is None:
+        return {"level": Level.NORMAL.name, "tables": {}}
+    tables = {table: {"level": told.level.name, "cause": told.cause} for table, told in board.levels.items()}
+    return {"level": board.level.name, "tables": tables}
 
 
 def _snapshots_route(desk: Desk) -> HTTPRouteHandler:

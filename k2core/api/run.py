@@ -20,6 +20,7 @@ from k2core.api.readiness import Readiness
 from k2core.api.server import Ready, bind, port_of, serve
 from k2core.clock import Clock
 from k2core.config.settings import ApiSettings, QuerySettings, RunSettings
+from k2core.degradation.board import LevelBoard
 from k2core.errors import QueryError
 from k2core.interfaces.broker import Broker
 from k2core.interfaces.query import QuerySource
@@ -51,6 +52,7 @@ class ServeParts:
         run: Where status files lie.
         clock: The time.
         metrics: Of this process.
+        announce_s: How often writers tell a level that lasts.
     """
 
     data_types: Sequence[DataType]
@@ -64,6 +66,7 @@ class ServeParts:
     clock: Clock
     metrics: Metrics
     find_topics: Callable[[str], Sequence[str]] | None = None
+    announce_s: float = 30.0
 
 
 def build_service(parts: ServeParts) -> QueryService:
@@ -86,13 +89,16 @@ def auth_of(settings: ApiSettings) -> Auth:
     return Auth(given, KeysFile(settings.keys_file), required=settings.auth)
 
 
-def run_serve(parts: ServeParts, stop: threading.Event, ready: Ready | None = None) -> None:
+def run_serve(
+    parts: ServeParts, stop: threading.Event, ready: Ready | None = None, status: StatusFile | None = None
+) -> None:
     """Serve until `stop` is set.
 
     Args:
         parts: What to serve with.
         stop: Set it to end.
         ready: Called once with the port, as soon as it is listened on.
+        status: Where it is told how it goes; else a file of its own.
 
     Raises:
         ConfigError: The port is taken, or open to others without keys.
@@ -106,23 +112,28 @@ def run_serve(parts: ServeParts, stop: threading.Event, ready: Ready | None = No
         service, failed = build_service(parts), threading.Event()
         loops = {name: TailLoop(tail, parts.clock, stop) for name, tail in service.tails.items()}
         readiness = Readiness(loops, parts.run.path, parts.run.wedged_s, parts.clock)
-        app = create_app(service, auth_of(parts.api), parts.api, readiness, parts.metrics)
+        board = LevelBoard(parts.broker, parts.clock, parts.announce_s)
+        open_parts.callback(board.close)
+        app = create_app(service, auth_of(parts.api), parts.api, readiness, parts.metrics, board)
         for name, loop in loops.items():
             loop.start()
             open_parts.callback(_end, loop, service.tails[name])
-        teller = threading.Thread(
-            target=_tell, args=(parts, service, readiness, port_of(listener), failed), name="status", daemon=True
-        )
-        teller.start()
-        open_parts.callback(teller.join, 2 * STATUS_S)
-        open_parts.callback(failed.set)
+        status = status or StatusFile(parts.run.path, "serve", parts.clock, parts.metrics)
+        told = (parts, service, readiness, port_of(listener), failed, status, board)
+        _start(threading.Thread(target=_tell, args=told, name="status", daemon=True), failed, open_parts)
         log.info("serving host=%s port=%d", parts.api.host, port_of(listener))
         if ready is not None:
             ready(port_of(listener))
-        serve(app, listener, stop)
+        serve(app, listener, stop, parts.metrics)
         for loop in loops.values():
             if loop.fatal is not None:
                 raise loop.fatal
+
+
+def _start(teller: threading.Thread, ended: threading.Event, open_parts: ExitStack) -> None:
+    teller.start()
+    open_parts.callback(teller.join, 2 * STATUS_S)
+    open_parts.callback(ended.set)
 
 
 def _end(loop: TailLoop, tail: Tail) -> None:
@@ -130,14 +141,23 @@ def _end(loop: TailLoop, tail: Tail) -> None:
         tail.close()
 
 
-def _tell(parts: ServeParts, service: QueryService, readiness: Readiness, port: int, ended: threading.Event) -> None:
+def _tell(
+    parts: ServeParts,
+    service: QueryService,
+    readiness: Readiness,
+    port: int,
+    ended: threading.Event,
+    file: StatusFile,
+    board: LevelBoard,
+) -> None:
     """Publish the status each second, until told to end."""
-    file = StatusFile(parts.run.path, "serve", parts.clock, parts.metrics)
     while not ended.is_set():
         reasons = [r for r in readiness.reasons() if r.startswith("tail ")]
         facts = {"port": port, "freshness": {n: dict(t.freshness.percentiles()) for n, t in service.tails.items()}}
         with suppress(QueryError):  # a tail that starts has no view yet
             facts["snapshots"] = {n: t.view.seen.id for n, t in service.tails.items()}
+        board.look()
+        parts.metrics.set("k2_degradation_level", board.level)
         file.publish("starting" if reasons else "running", "; ".join(reasons), facts)
         ended.wait(STATUS_S)
     file.publish("stopped")

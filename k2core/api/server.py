@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from k2core.config.reach import refuse_open
 from k2core.errors import ConfigError
+from k2core.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from litestar import Litestar
@@ -47,17 +48,18 @@ def bind(host: str, port: int, *, auth: bool) -> socket.socket:
     return listener
 
 
-def serve(app: Litestar, listener: socket.socket, stop: threading.Event) -> None:
+def serve(app: Litestar, listener: socket.socket, stop: threading.Event, metrics: Metrics | None = None) -> None:
     """Serve until `stop` is set.
 
     Args:
         app: The application.
         listener: From `bind`.
         stop: Set by whoever handles signals, or by what cannot go on.
+        metrics: Where connections are counted.
     """
     import uvicorn
 
-    silent = Silent()
+    silent = Silent(metrics or Metrics())
 
     class Server(uvicorn.Server):
         @contextlib.contextmanager
@@ -84,7 +86,8 @@ def serve(app: Litestar, listener: socket.socket, stop: threading.Event) -> None
 class Silent:
     """Closes connections on which nobody has asked anything for `SILENT_S`, and the oldest of too many such ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._since: dict[Any, float] = {}
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._most = max(16, min(MOST_SILENT, descriptors // 2))
@@ -92,6 +95,8 @@ class Silent:
     def close(self, connections: Iterable[Any]) -> None:
         """Look at all connections; called several times a second."""
         now = time.monotonic()
+        connections = list(connections)
+        self._metrics.set("k2_http_connections", len(connections))
         waiting = [c for c in connections if getattr(c, "cycle", None) is None]
         self._since = {c: self._since.get(c, now) for c in waiting}
         oldest = sorted(self._since, key=self._since.__getitem__)
@@ -99,6 +104,7 @@ class Silent:
         for number, connection in enumerate(oldest):
             if number < excess or now - self._since[connection] > SILENT_S:
                 connection.transport.abort()
+                self._metrics.add("k2_http_silent_connections_closed_total")
 
 
 def port_of(listener: socket.socket) -> int:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from k2core.admission.holes import Hole
+from k2core.interfaces.shed import Shed
 from k2core.query.service import QueryService
 from k2core.telemetry.status import Status
 
@@ -33,6 +34,7 @@ def _of(service: QueryService, name: str, writer: Status | None) -> dict[str, An
             "rebuilt": tail.rebuilt,
         },
         "gone": [asdict(one) for one in snapshot.gone],
+        "shed": [_shed(one) for one in snapshot.shed],
         "missing_ids": {"by_exchange": dict(tail.missing), "holes": [_hole(h) for h in tail.holes]},
         "log_records_beyond_table": _behind(ends, snapshot.offsets),
         "freshness": dict(tail.freshness.percentiles()),
@@ -53,6 +55,11 @@ def _writer(name: str, writer: Status | None) -> dict[str, Any] | None:
         "lag_records": int(writer.value("k2_writer_lag_records", data_type=name)),
         "missing_ids": int(writer.value("k2_writer_missing_ids", data_type=name)),
     }
+
+
+def _shed(one: Shed) -> dict[str, Any]:
+    """A range with shed records; symbols with the number of records each."""
+    return {**asdict(one), "symbols": dict(one.symbols), "records": one.records}
 
 
 def _hole(hole: Hole) -> dict[str, Any]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from k2core.avro.compatibility import differences
 from k2core.broker.sealed import CATALOG, read_sealed, write_sealed
 from k2core.broker.segment import WHAT_TO_DO
 from k2core.errors import LogCorruptError, SchemaError, TopicChangedError
-from k2core.interfaces.broker import ConsumerInfo, Partition, TopicInfo, TopicSpec
+from k2core.interfaces.broker import ConsumerInfo, Partition, TopicChange, TopicInfo, TopicSpec
 
 CONSUMERS = CATALOG + 1
 
@@ -118,6 +121,36 @@ def write_consumers(db: sqlite3.Connection, consumers: Mapping[str, StoredConsum
     write_sealed(db, CONSUMERS, msgspec.json.encode(consumers))
 
 
+def changes(spec: TopicSpec, held: StoredTopic | None) -> Iterator[TopicChange]:
+    """What `merged` would change, or why it refuses."""
+    want, known = f"{spec.partitions} partitions", f"{len(spec.schemas)} schemas"
+    if held is None:
+        yield TopicChange("topic", spec.name, "", want)
+        return
+    try:
+        after = merged(spec, held, held.number, held.id)
+    except TopicChangedError as error:
+        yield TopicChange("topic", spec.name, f"{held.partitions} partitions", want, str(error))
+    except SchemaError as error:
+        yield TopicChange("compatibility", held.subject, f"{len(held.schemas)} schemas", known, str(error))
+    else:
+        if after != held:
+            yield TopicChange("subject", spec.subject, f"{len(held.schemas)} schemas", known)
+
+
+def with_topics(held: dict[str, StoredTopic], specs: Sequence[TopicSpec]) -> tuple[dict[str, StoredTopic], list[str]]:
+    """All topics after some were asked for, and the names of those that are new or changed.
+
+    Raises:
+        TopicChangedError, SchemaError: See `merged`.
+    """
+    after = dict(held)
+    for spec in specs:
+        number = max((topic.number for topic in after.values()), default=0) + 1
+        after[spec.name] = merged(spec, after.get(spec.name), number, secrets.token_hex(8))
+    return after, [name for name, topic in after.items() if held.get(name) != topic]
+
+
 def merged(spec: TopicSpec, held: StoredTopic | None, number: int, new_id: str) -> StoredTopic:
     """The topic after `spec` was asked for: made, given newer schemas, or as it was.
 
@@ -135,6 +168,22 @@ def merged(spec: TopicSpec, held: StoredTopic | None, number: int, new_id: str) 
     if held.subject != spec.subject or held.schemas != spec.schemas[: len(held.schemas)]:
         raise SchemaError(
             f"subject {held.subject} has {len(held.schemas)} schemas in the log, which are not the first of the "
-            f"{len(spec.schemas)} asked for ({spec.subject}): a newer k2 wrote here, or a schema was changed in place"
+            f"{len(spec.schemas)} asked for ({spec.subject}): {_lineage_differs(held, spec)}"
         )
     return StoredTopic(held.number, held.name, held.id, held.partitions, held.subject, spec.schemas)
+
+
+def _lineage_differs(held: StoredTopic, spec: TopicSpec) -> str:
+    for version, (there, here) in enumerate(zip(held.schemas, spec.schemas, strict=False), 1):
+        if there != here:
+            return f"version {version} was changed in place{_in_words(there, here)}"
+    if held.subject != spec.subject:
+        return "the subject has another name"
+    return "a newer k2, or a newer plugin, wrote here: upgrade this one"
+
+
+def _in_words(there: str, here: str) -> str:
+    try:
+        return f": {'; '.join(differences(json.loads(there), json.loads(here)))}"
+    except (ValueError, AttributeError, TypeError, KeyError):  # what a test put there need be no schema
+        return ""

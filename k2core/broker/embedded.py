@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import sqlite3
 import threading
 import weakref
@@ -34,9 +33,10 @@ from k2core.broker.catalog import (
     Mark,
     StoredConsumer,
     StoredTopic,
-    merged,
+    changes,
     read_consumers,
     read_topics,
+    with_topics,
     write_consumers,
     write_topics,
 )
@@ -58,9 +58,11 @@ from k2core.interfaces.broker import (
     Offsets,
     Partition,
     Producer,
+    TopicChange,
     TopicInfo,
     TopicSpec,
 )
+from k2core.telemetry.metrics import Metrics
 
 T = TypeVar("T")
 
@@ -71,7 +73,7 @@ class EmbeddedBroker(Broker):
     Args:
         settings: As in `[broker]`; the folder of its `path` is made.
         clock: Stamps the appends.
-        logger: Gets a warning when a new epoch starts.
+        logger, metrics: Get a warning when a new epoch starts; appends, removals and sizes.
 
     Raises (when it is opened):
         LogCorruptError: Something acknowledged is missing, or the file is damaged.
@@ -80,10 +82,16 @@ class EmbeddedBroker(Broker):
         ConfigError: The folder cannot be written.
     """
 
-    def __init__(self, settings: EmbeddedSettings, clock: Clock, logger: logging.Logger | None = None) -> None:
-        path = settings.path
-        note = NoteSlot(path, normal=settings.durability == "normal")
-        self._file = LogFile(path, settings, clock, note, logger or logging.getLogger("k2.broker"))
+    def __init__(
+        self,
+        settings: EmbeddedSettings,
+        clock: Clock,
+        logger: logging.Logger | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        note = NoteSlot(settings.path, normal=settings.durability == "normal")
+        logger = logger or logging.getLogger("k2.broker")
+        self._file = LogFile(settings.path, settings, clock, note, logger, metrics=metrics or Metrics())
         self._opening, self._reading, self._writing = threading.Lock(), threading.Lock(), threading.Lock()
         self._lock: int | None = None
         self._closed = False
@@ -144,8 +152,13 @@ class EmbeddedBroker(Broker):
 
     def ensure_topics(self, specs: Sequence[TopicSpec]) -> None:
         """Create what is missing, register newer schemas of a lineage."""
-        if self._read(lambda db: _with_topics(read_topics(db), specs))[1]:
+        if self._read(lambda db: with_topics(read_topics(db), specs))[1]:
             self._write(lambda db: _store_topics(db, specs), noted=True)
+
+    def plan(self, specs: Sequence[TopicSpec]) -> Sequence[TopicChange]:
+        """What `ensure_topics` would do."""
+        held = self._read(read_topics)
+        return [change for spec in specs for change in changes(spec, held.get(spec.name))]
 
     def topics(self) -> Mapping[str, TopicInfo]:
         """Every topic by name."""
@@ -264,17 +277,9 @@ class EmbeddedBroker(Broker):
             self._lock = None
 
 
-def _with_topics(held: dict[str, StoredTopic], specs: Sequence[TopicSpec]) -> tuple[dict[str, StoredTopic], list[str]]:
-    after = dict(held)
-    for spec in specs:
-        number = max((topic.number for topic in after.values()), default=0) + 1
-        after[spec.name] = merged(spec, after.get(spec.name), number, secrets.token_hex(8))
-    return after, [name for name, topic in after.items() if held.get(name) != topic]
-
-
 def _store_topics(db: sqlite3.Connection, specs: Sequence[TopicSpec]) -> None:
     held = read_topics(db)
-    after, changed = _with_topics(held, specs)
+    after, changed = with_topics(held, specs)
     for topic in (after[name] for name in changed if name not in held):
         none = np.zeros(topic.partitions, np.int64)
         write_tops(db, Tops(topic.number, 0, 0, none, none))

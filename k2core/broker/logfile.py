@@ -15,6 +15,7 @@ from k2core.broker.note import NoteSlot
 from k2core.broker.settings import EmbeddedSettings
 from k2core.clock import Clock
 from k2core.errors import TopicChangedError
+from k2core.telemetry.metrics import Metrics
 
 
 class Place:
@@ -40,6 +41,13 @@ class Place:
             )
 
 
+def _size(path: pathlib.Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def _identity(path: pathlib.Path) -> tuple[int, int] | None:
     try:
         found = os.stat(path)
@@ -59,6 +67,7 @@ class LogFile:
         note: Where acknowledged writes are noted.
         logger: For what people should see.
         place: Noted when the log was opened.
+        metrics: Appends and what retention removed.
     """
 
     path: pathlib.Path
@@ -67,6 +76,18 @@ class LogFile:
     note: NoteSlot
     logger: logging.Logger
     place: Place = field(default_factory=Place)
+    metrics: Metrics = field(default_factory=Metrics)
+
+    def __post_init__(self) -> None:
+        self.metrics.collect(self.measure)
+
+    def measure(self) -> None:
+        """Set the gauges of its size."""
+        wal = self.path.with_name(f"{self.path.name}-wal")
+        sizes = [_size(path) for path in (self.path, wal)]
+        self.metrics.set("k2_log_size_bytes", sum(sizes))
+        self.metrics.set("k2_log_wal_bytes", sizes[1])
+        self.metrics.set("k2_log_limit_bytes", self.settings.retention_bytes)
 
     def reader(self) -> sqlite3.Connection:
         """A connection to read with, for one thread at a time."""

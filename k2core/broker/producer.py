@@ -8,6 +8,7 @@ what identities are for.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -56,11 +57,17 @@ class EmbeddedProducer(Producer):
         parts = [self._prepare(batch) for batch in batches if len(batch.sizes)]
         if not parts:
             return {}
+        began = time.perf_counter()
         try:
-            return self._append(parts)
+            ends = self._append(parts)
         except LogWriteError as error:
             self._broken = error  # a failed sync must not be tried again: the kernel has forgotten the pages
             raise
+        metrics = self._file.metrics
+        metrics.add("k2_log_appends_total")
+        metrics.add("k2_log_appended_bytes_total", sum(len(part.split.data) for part in parts))
+        metrics.observe("k2_log_append_seconds", time.perf_counter() - began)
+        return ends
 
     def _prepare(self, batch: EncodedBatch) -> _Part:
         topic = self._topic(batch)
@@ -117,8 +124,9 @@ class EmbeddedProducer(Producer):
         over = used + need > limit
         if over or now_s >= self._next_sweep_s:
             with file.writing(db):
-                done = sweep(db, file.settings, file.clock.now_us(), need + limit // 128 if over else 0)
-            self._next_sweep_s = now_s + file.settings.sweep_s if done else now_s
+                found = sweep(db, file.settings, file.clock.now_us(), need + limit // 128 if over else 0)
+            file.metrics.add("k2_log_removed_segments_total", found.removed)
+            self._next_sweep_s = now_s + file.settings.sweep_s if found.done else now_s
         return used + _NEAR * need > limit
 
     def _bound_wal(self) -> None:

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +49,13 @@ class _Lane:
         self.removed += 1
 
 
+class Swept(NamedTuple):
+    """What retention did: whether the work was finished, or cut short and more is too old; segments removed."""
+
+    done: bool
+    removed: int
+
+
 def head_of(db: sqlite3.Connection, topic: int, number: int, name: str) -> Head:
     """The head of one segment.
 
@@ -60,7 +68,7 @@ def head_of(db: sqlite3.Connection, topic: int, number: int, name: str) -> Head:
     return read_head(row[0], topic, number, name)
 
 
-def sweep(db: sqlite3.Connection, settings: EmbeddedSettings, now_us: int, need: int) -> bool:
+def sweep(db: sqlite3.Connection, settings: EmbeddedSettings, now_us: int, need: int) -> Swept:
     """Remove what is too old, then the oldest of what may go until `need` more bytes fit below the size limit.
 
     Args:
@@ -70,7 +78,7 @@ def sweep(db: sqlite3.Connection, settings: EmbeddedSettings, now_us: int, need:
         need: Bytes that shall fit; 0 leaves the size alone.
 
     Returns:
-        False where the work was cut short and more is too old.
+        What was done.
     """
     before_us = now_us - int(settings.slack_hours * 3_600e6)
     consumers = read_consumers(db).values()
@@ -85,7 +93,7 @@ def sweep(db: sqlite3.Connection, settings: EmbeddedSettings, now_us: int, need:
     for lane in lanes:
         if lane.removed:
             write_tops(db, lane.tops)
-    return done
+    return Swept(done, sum(lane.removed for lane in lanes))
 
 
 def _released(consumers: Iterable[StoredConsumer], topic: int, before_us: int) -> npt.NDArray[np.int64] | None:

@@ -9,7 +9,7 @@ import click
 
 from k2core.broker.spans import lag_of
 from k2core.cli.session import current
-from k2core.cli.terminal import print_json, print_table
+from k2core.cli.terminal import print_json, print_table, readable_times
 from k2core.cli.topics import consumer_name, existing_log
 from k2core.config.build import Assembly
 from k2core.errors import ConfigError
@@ -51,7 +51,7 @@ def list_(as_json: bool) -> None:
         print_json(found)
     else:
         headers = ("name", "topics", "kept", "released_us", "known")
-        print_table(headers, [[entry[h] for h in headers] for entry in found])
+        print_table(headers, readable_times(headers, [[entry[h] for h in headers] for entry in found]))
 
 
 @consumers.command()

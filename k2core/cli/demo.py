@@ -20,6 +20,7 @@ from pathlib import Path
 import click
 
 from k2core.cli.child import Child, ChildSpec
+from k2core.cli.demo_degradation import degradation
 from k2core.cli.demo_exchange import ExchangeThread, free_port, write_settings
 from k2core.cli.demo_run import Run, interrupted, make_exchange, result, wait_until
 from k2core.cli.demo_tour import Api, FreshnessProbe, show
@@ -38,8 +39,11 @@ READY_S, TAPE_S, COMMITTED_S = 30.0, 600.0, 30.0
 @click.option("--exchange", default="binance", show_default=True, help="Whose protocol the local exchange speaks.")
 @click.option("--seed", type=int, help="The same seed gives the same tape.")
 @click.option("--keep", type=click.Path(path_type=Path, file_okay=False), help="Keep the data here; an empty folder.")
-def demo(once: bool, exchange: str, seed: int | None, keep: Path | None) -> int:
+@click.pass_context
+def demo(context: click.Context, once: bool, exchange: str, seed: int | None, keep: Path | None) -> int:
     """See it work, without a network: a local exchange, k2 up, a tour, the proof."""
+    if context.invoked_subcommand is not None:
+        return 0
     once = once or not sys.stderr.isatty()
     with folder_of(keep) as folder, interrupted() as stopped:
         run = start(current(), folder, exchange, seed)
@@ -147,3 +151,6 @@ def stop(child: Child) -> None:
         code = child.reap()
         if code not in (0, -signal.SIGKILL, -signal.SIGTERM):  # SIGTERM: it had not even begun
             raise K2Error(f"k2 up failed: {child.last_line.removeprefix(ERROR) or f'exit code {code}'}")
+
+
+demo.add_command(degradation)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from k2core.cli.session import current
-from k2core.cli.terminal import print_json, print_table
+from k2core.cli.terminal import print_json, print_table, readable_times
 from k2core.cli.topics import DEAD_LETTERS, existing_log, topics_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def dlq(limit: int, as_json: bool) -> None:
         print_json([{**row, "payload": base64.b64encode(row["payload"]).decode()} for row in found])
         return
     headers = ("exchange_timestamp_ms", "exchange", "symbol", "stage", "reason", "detail", "origin", "payload")
-    print_table(headers, [[_shown(row[h]) for h in headers] for row in found])
+    print_table(headers, readable_times(headers, [[_shown(row[h]) for h in headers] for row in found]))
     click.echo(f"{len(found)} dead letter{'s' * (len(found) != 1)}", err=True)
 
 

@@ -7,18 +7,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 
 import click
 
-from k2core.cli.history import check_tables
-from k2core.cli.preflight import DataPath, RunLock, check_port, check_writable, data_paths
+from k2core.cli.doctor_services import service_looks
+from k2core.cli.looking import together
+from k2core.cli.preflight import RunLock, check_port, check_writable, data_paths, mending, nearest_folder
 from k2core.cli.session import Session, current
-from k2core.cli.terminal import print_json
+from k2core.cli.terminal import print_findings
 from k2core.clock import SystemClock
-from k2core.errors import ConfigError, K2Error, PluginError
+from k2core.errors import ConfigError, K2Error
 from k2core.interfaces.checks import Finding
 
 FREE_BYTES = 2 << 30
@@ -33,13 +32,7 @@ Look = Callable[[Session], Iterator[Finding]]
 def doctor(as_json: bool) -> int:
     """Look for what is wrong here, and say what repairs it. Exit code 1 where something is."""
     found = list(examine(current()))
-    if as_json:
-        print_json([asdict(finding) for finding in found])
-    else:
-        for finding in found:
-            click.echo(f"{'ok   ' if finding.ok else 'WRONG'}  {finding.name}: {finding.detail}")
-            if not finding.ok:
-                click.echo(f"       → {finding.repair}")
+    print_findings(found, as_json)
     return 0 if all(finding.ok for finding in found) else 1
 
 
@@ -51,8 +44,9 @@ def examine(session: Session) -> Iterator[Finding]:
     valid = list(settings(session))
     yield from valid
     if all(finding.ok for finding in valid):
-        for look in (paths, disk, port, log, tables):
+        for look in (connectors, paths, disk, port):
             yield from look(session)
+        yield from together(service_looks(session), session.clock)
 
 
 def python(_: Session) -> Iterator[Finding]:
@@ -103,23 +97,29 @@ def _repair_settings(problem: str) -> str:
     return "edit that file, or unset that variable; docs/configuration.md lists every key"
 
 
+def connectors(session: Session) -> Iterator[Finding]:
+    """What is captured. Nothing is no mistake: k2 may only answer here, or only write."""
+    names = ", ".join(section.instance for section in session.config.connectors)
+    none = 'none: `k2 up` and `k2 ingest` need one, as [connectors.binance] with symbols = ["BTCUSDT"] in k2.toml'
+    yield Finding("connectors", True, names or none)
+
+
 def paths(session: Session) -> Iterator[Finding]:
     """Folders that k2 writes to."""
     for place in data_paths(session.config, session.registry):
-        repair = f"mkdir -p {place.path.parent} && chmod u+rwx {place.path.parent}"
-        yield _tried(f"path {place.setting}", str(place.path), repair, partial(check_writable, place))
+        yield _tried(f"path {place.setting}", str(place.path), mending(place), partial(check_writable, place))
 
 
 def disk(session: Session) -> Iterator[Finding]:
     """Room for the log and the tables."""
-    for folder in sorted({_existing(place) for place in data_paths(session.config, session.registry)}):
-        free = shutil.disk_usage(folder).free
+    folders = sorted(nearest_folder(place.path) for place in data_paths(session.config, session.registry))
+    for folder in {folder.stat().st_dev: folder for folder in reversed(folders)}.values():  # one a disk
+        usage = shutil.disk_usage(folder)
+        if not usage.total:  # no disk, as /proc: that is told as a path that cannot be written
+            continue
+        free = usage.free
         text = f"{folder}: {free / (1 << 30):.1f} GiB free"
         yield Finding("disk", free >= FREE_BYTES, text, "free some space, or set the paths in k2.toml to another disk")
-
-
-def _existing(place: DataPath) -> Path:
-    return next(folder for folder in (place.path, *place.path.parents) if folder.is_dir())
 
 
 def port(session: Session) -> Iterator[Finding]:
@@ -133,50 +133,9 @@ def port(session: Session) -> Iterator[Finding]:
         yield Finding("port", True, f"{api.host}:{api.port} is k2's own: {error}".split(": stop it")[0])
 
 
-def log(session: Session) -> Iterator[Finding]:
-    """Whether the log opens and is of a version that this k2 reads."""
-
-    def look() -> str:
-        if not session.assembly.broker().exists():
-            return "none yet: `k2 up` makes it"
-        with session.assembly.broker() as opened:
-            return f"{len(opened.topics())} topics"
-
-    yield _opened("log", "opens", "pip install --upgrade k2core, or set broker.path to a new file", look)
-
-
-def tables(session: Session) -> Iterator[Finding]:
-    """Whether the tables can be read."""
-
-    def look() -> str:
-        types = [t for t in session.assembly.data_types().values() if t.table]
-        with session.assembly.query_source() as source:
-            held = [t.table for t in types if source.table(t).newest().id is not None]
-        return f"{', '.join(str(name) for name in held) or 'empty so far'}"
-
-    def compare() -> None:
-        check_tables(session.assembly)
-
-    yield _opened(
-        "history", "the log is the one that fed the tables", "docs/operations.md, A log was replaced", compare
-    )
-    yield _opened("tables", "can be read", "restore the warehouse from a backup, or set its path to a new folder", look)
-
-
-def _opened(name: str, detail: str, repair: str, look: Callable[[], str | None]) -> Finding:
-    """Try to open something that settings and plugins describe: where those are wrong, it is not what is damaged."""
+def _tried(name: str, detail: str, repair: str, look: Callable[[], None]) -> Finding:
     try:
-        return _tried(name, detail, repair, look, passing=(ConfigError, PluginError))
-    except (ConfigError, PluginError) as error:
-        return Finding(name, False, f"not looked at: {error}", "mend that first, then k2 doctor again")
-
-
-def _tried(
-    name: str, detail: str, repair: str, look: Callable[[], str | None], passing: tuple[type[K2Error], ...] = ()
-) -> Finding:
-    try:
-        return Finding(name, True, look() or detail)
-    except passing:
-        raise
+        look()
     except (K2Error, OSError) as error:
         return Finding(name, False, str(error), repair)
+    return Finding(name, True, detail)

@@ -70,17 +70,34 @@ def import_files(files: tuple[Path, ...], name: str, given: tuple[str, ...], as_
     A row is a record in the log, or a dead letter that names file, row and reason. The same file again, also under
     another name, adds nothing; one that grew adds its new rows.
     """
+    for folder in (file for file in files if file.is_dir()):
+        raise ConfigError(f"{folder} is a folder: name the files in it, as {folder}/*.csv")
     name = name or _only(given)
     if given:
         _override(name, given)
     with process("import") as self, ExitStack() as stack:
-        importer = self.assembly.importers().get(name)
-        if importer is None:
-            there = ", ".join(s.instance for s in self.assembly.config.imports) or "none"
-            raise ConfigError(f"there is no section [imports.{name}]; there are: {there}")
+        importer = _importer(self, name)
         log = stack.enter_context(self.assembly.broker())
         done = [asyncio.run(_one(self, log, importer, file, not as_json)) for file in files]
     _print(done, as_json)
+
+
+def _importer(self: Process, name: str) -> Importer:
+    """The importer of a section.
+
+    Raises:
+        ConfigError: There is no such section, or its settings are wrong; all that is wrong with them is told at once.
+    """
+    from k2core.config.validate import SectionError
+
+    try:
+        importer = self.assembly.importers().get(name)
+    except SectionError as error:  # `k2 config check` knows nothing of --set
+        raise ConfigError("; ".join(error.problems)) from error
+    if importer is None:
+        there = ", ".join(s.instance for s in self.assembly.config.imports) or "none"
+        raise ConfigError(f"there is no section [imports.{name}]; there are: {there}")
+    return importer
 
 
 def _only(given: Sequence[str]) -> str:
@@ -113,10 +130,10 @@ async def _one(self: Process, log: Broker, importer: Importer, file: Path, shown
         raise K2Error(f"interrupted before {file}; starting again is safe: nothing doubles")
     facts, (data_type,) = importer.facts, tuple(importer.facts.channels)
     _check_ids(self, importer, data_type)
-    topic = Topic(facts.asset_class, data_type, facts.exchange)
+    topic, letters = (Topic(facts.asset_class, name, facts.exchange) for name in (data_type, DEAD_LETTERS))
     fresh = topic.name not in log.topics()
-    prepare(self, log, [topic, Topic(facts.asset_class, DEAD_LETTERS, facts.exchange)])
-    marks = Marks(self.assembly.config.run.path / "imports", log, topic.name, self.logger)
+    prepare(self, log, [topic, letters])
+    marks = Marks(self.assembly.config.run.path / "imports", log, [topic.name, letters.name], self.logger)
     source, stop, loop = importer.source(file, marks.all), asyncio.Event(), asyncio.get_running_loop()
     self.signals.call(lambda: loop.is_closed() or loop.call_soon_threadsafe(stop.set))
     ending = Ending(source, stop.set)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from k2core.cli.degrading import watched_levels
 from k2core.cli.history import watch
 from k2core.cli.preflight import RunLock
 from k2core.cli.processes import Process, process
@@ -35,7 +36,8 @@ def ingest() -> None:
     """Capture the configured exchanges into the log."""
     # Before the status is touched: it may be another one's.
     with RunLock(current().config.run.path, "ingest"), process("ingest") as self, pipelines(self) as made:
-        results = asyncio.run(run(self, made))
+        with watched_levels(self):
+            results = asyncio.run(run(self, made))
         report(self, results)
 
 
@@ -104,8 +106,9 @@ def pipelines(self: Process) -> Iterator[list[IngestPipeline]]:
 def prepare(self: Process, log: Broker, topics: Sequence[Topic] | None = None) -> None:
     """Make topics (those of the configured connectors), and register who will read them before a record can expire."""
     assembly = self.assembly
-    topics, data_types = topics or declared_topics(assembly), assembly.data_types()
-    ensure_topics(log, topics, data_types)
+    named, data_types = topics or (), assembly.data_types()
+    topics = declared_topics(assembly) if topics is None else topics
+    ensure_topics(log, topics, data_types, named)
     for sink in assembly.config.sinks:
         for data_type in (t for t in data_types.values() if t.table):
             if names := [topic.name for topic in topics if topic.data_type == data_type.name]:

@@ -92,6 +92,11 @@ class LazyGroup(click.Group):
         """Find the command; `k2 mine --plugin mine.py` names the plugin behind the command that it offers."""
         if args[0] not in self._lazy:
             _keep_plugins(ctx, self, tuple(_plugins_among(args[1:])))
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            from k2core.discovery.registry import did_you_mean
+
+            hint = did_you_mean(args[0], self.list_commands(ctx))
+            raise click.UsageError(f"no such command {args[0]!r}{hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

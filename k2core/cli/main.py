@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import traceback
 from collections.abc import Sequence
 
@@ -16,11 +15,14 @@ import click
 
 from k2core import __version__
 from k2core.cli.lazy import LazyGroup, common_options
-from k2core.errors import ConfigError, FencedError, K2Error, LogVersionError, PluginError, QueryError
+from k2core.cli.leaving import leave
+from k2core.errors import Away, ConfigError, FencedError, K2Error, LogVersionError, PluginError, QueryError
 
 COMMANDS = {
+    "backfill": ("k2core.cli.backfill:backfill", "Bring back what was left out under load."),
     "config": ("k2core.cli.config_commands:config", "Show the settings that hold, or check them."),
     "consumers": ("k2core.cli.consumers:consumers", "List who reads the log, or remove one that never comes back."),
+    "dashboards": ("k2core.cli.dashboards:dashboards", "Write dashboards for Grafana and rules for Prometheus."),
     "demo": ("k2core.cli.demo:demo", "See it work, without a network: a local exchange, k2 up, a tour."),
     "dlq": ("k2core.cli.dlq:dlq", "List dead letters: what could not become a record, and why."),
     "doctor": ("k2core.cli.doctor:doctor", "Look for what is wrong here, and say what repairs it."),
@@ -35,15 +37,17 @@ COMMANDS = {
     "query": ("k2core.cli.query:query", "Ask for rows, the newest tick and the whole history in one call."),
     "record": ("k2core.cli.record:record", "Keep raw frames in files, without log and tables."),
     "replay": ("k2core.cli.replay:replay", "Play recorded frames again, into the log or as a local exchange."),
-    "schema": ("k2core.cli.schema:schema", "Write the Avro schemas."),
+    "schema": ("k2core.cli.schema:schema", "Check the Avro schemas before deployment, or write them."),
     "serve": ("k2core.cli.serve:serve", "Table and log to answers over HTTP."),
+    "topics": ("k2core.cli.topics_command:topics", "Show what topics and schemas a log lacks, and make them."),
     "up": ("k2core.cli.up:up", "Start ingest, write and serve, and mind them."),
     "write": ("k2core.cli.write:write", "Log to tables."),
 }
 
-EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
+EXIT_CODES: tuple[tuple[type, int], ...] = (
     (FencedError, 4),
     (PluginError, 3),
+    (Away, 3),
     (ConfigError, 2),
     (LogVersionError, 2),
 )
@@ -57,7 +61,7 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `k2` and exit."""
-    sys.exit(run(arguments))
+    leave(run(arguments))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

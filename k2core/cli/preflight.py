@@ -8,17 +8,21 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shlex
 import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from k2core.config import Config
 from k2core.discovery import Registry
 from k2core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from k2core.config.build import Assembly
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +55,47 @@ def check_writable(place: DataPath) -> None:
     Raises:
         ConfigError: They cannot.
     """
-    folder = place.path if place.path.is_dir() else place.path.parent
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
+    folder = _nearest(place.path)
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".k2-"):
             return
     except OSError as error:
         why = (error.strerror or str(error)).lower()
-        raise ConfigError(
-            f"cannot write to {folder} ({why}): make it writable, or set {place.setting} to another place"
-        ) from error
+        do = f"set {place.setting} to a place on a disk" if _is_no_disk(folder) else (
+            f"make it writable, or set {place.setting} to another place"
+        )  # fmt: skip
+        raise ConfigError(f"cannot write to {folder} ({why}): {do}") from error
+
+
+def nearest_folder(path: Path) -> Path:
+    """The nearest folder that exists, at a path or above it."""
+    return next(folder for folder in (path, *path.parents) if folder.is_dir())
+
+
+def mending(place: DataPath) -> str:
+    """The command that lets files be made where a path leads, or what to set where none can."""
+    there = _nearest(place.path)
+    another = f"set {place.setting} in k2.toml to another folder"
+    if there.exists() and not there.is_dir():
+        return f"mv {shlex.quote(str(there))} {shlex.quote(str(there))}.old, or {another}"
+    if _is_no_disk(there):
+        return another
+    own = there.stat().st_uid == os.getuid()
+    command = "chmod u+rwx" if own else f"sudo chown {os.getuid()}"
+    return f"{command} {shlex.quote(str(there))}, or {another}"
+
+
+def _nearest(path: Path) -> Path:
+    """What exists of a path: the folder that it would be made in, or a file that is in the way."""
+    if path.is_dir():
+        return path
+    return next(one for one in path.parents if one.exists())
+
+
+def _is_no_disk(folder: Path) -> bool:
+    """Whether a folder is only shown by the kernel, as /proc and /sys: no file can be made there by anybody."""
+    found = os.statvfs(folder)
+    return found.f_blocks == 0
 
 
 def check_port(host: str, port: int) -> None:
@@ -83,6 +117,16 @@ def check_port(host: str, port: int) -> None:
                 f"cannot listen on {host}:{port} ({(error.strerror or str(error)).lower()}): set api.host and api.port"
             )
         raise ConfigError(text) from error
+
+
+def check_dedup(assembly: Assembly) -> None:
+    """Make sure that a writer can begin: where it may not do without its dedup store, the store has to answer.
+
+    Raises:
+        DedupAwayError: It does not.
+    """
+    with assembly.dedup() as store:
+        store.check()
 
 
 class RunLock:

@@ -18,6 +18,7 @@ from typing import Any
 
 from k2core.cli.orphan import die_with_parent, is_minded
 from k2core.cli.session import Session, current
+from k2core.cli.telling import telling
 from k2core.config.build import Assembly
 from k2core.telemetry.logs import set_up
 from k2core.telemetry.status import StatusFile
@@ -101,11 +102,11 @@ def process(name: str) -> Iterator[Process]:
     if is_minded():
         die_with_parent()
     session = current()
-    set_up(session.config.run.log_level)
+    set_up(session.config.run.log_level, session.config.run.log_format)
     assembly = session.assembly
     status = StatusFile(session.config.run.path, name, assembly.clock, assembly.metrics)
     status.publish("starting")
-    with StopSignals() as signals:
+    with StopSignals() as signals, telling(name, session, lambda: status.last):
         logger = logging.getLogger(f"k2.{name}")
         try:
             self = Process(name=name, session=session, status=status, signals=signals, logger=logger)

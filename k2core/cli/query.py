@@ -10,7 +10,7 @@ import click
 
 from k2core.cli.serving import one_type, serve_parts
 from k2core.cli.session import current
-from k2core.cli.terminal import print_json, print_table
+from k2core.cli.terminal import print_json, print_table, readable_times
 from k2core.errors import QueryError
 
 if TYPE_CHECKING:
@@ -108,8 +108,8 @@ def show(answer: Answer, name: str, shape: str, explain: bool) -> None:
         print_json({"count": answer.rows.num_rows, name: formats.records(answer.rows), **told})
         return
     if shape == "table":
-        rows = formats.records(answer.rows)
-        print_table(answer.rows.column_names, [list(row.values()) for row in rows])
+        names, rows = answer.rows.column_names, formats.records(answer.rows)
+        print_table(names, readable_times(names, [list(row.values()) for row in rows]))
     else:
         click.echo(formats.TABULAR[shape](answer.rows), nl=False)
     for key, value in told.items():

@@ -1,4 +1,4 @@
-"""`k2 schema export`: the Avro schemas of every data type, as files for others to read. k2 itself never reads them."""
+"""`k2 schema check`: will what is stored stay readable? `k2 schema export`: the Avro schemas, as files for others."""
 
 from __future__ import annotations
 
@@ -8,12 +8,36 @@ from pathlib import Path
 import click
 
 from k2core.cli.session import current
+from k2core.cli.terminal import print_findings
 from k2core.discovery import Registry
+from k2core.interfaces.checks import Finding
 
 
 @click.group()
 def schema() -> None:
-    """Write the Avro schemas."""
+    """Check the Avro schemas before deployment, or write them."""
+
+
+@schema.command("check")
+@click.option(
+    "--against", "path", type=click.Path(path_type=Path), metavar="FILE|FOLDER",
+    help="Compare with schemas that `k2 schema export` wrote, instead of asking the log.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="One array of {name, ok, detail, repair}.")
+def check_lineages(path: Path | None, as_json: bool) -> int:
+    """Say whether the schemas of every data type fit each other, and what the log or its registry has. Changes nothing.
+
+    Exit code 1 where one does not: what is stored, or what others write meanwhile, could not be read.
+    """
+    from k2core.cli.schema_check import against, in_log, own_lineages
+
+    session, found = current(), list[Finding]()
+    try:
+        found += own_lineages(session)
+        found += in_log(session) if path is None else against(session, path)
+    finally:  # what was found is told, whether the log answers or not
+        print_findings(found, as_json)
+    return 0 if all(one.ok for one in found) else 1
 
 
 @schema.command()

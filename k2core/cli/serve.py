@@ -18,4 +18,4 @@ def serve(port: int | None) -> None:
     if port is not None:
         current().overrides["api", "port"] = str(port)
     with process("serve") as self, serve_parts(self.assembly, tabled(self.assembly)) as parts:
-        run_serve(parts, self.signals.stopping)
+        run_serve(parts, self.signals.stopping, status=self.status)

@@ -87,4 +87,5 @@ def serve_parts(assembly: Assembly, data_types: Sequence[DataType], *, reading: 
             clock=assembly.clock,
             metrics=assembly.metrics,
             find_topics=lambda name: topics_of(name, log, declared),
+            announce_s=config.degradation.announce_s,
         )

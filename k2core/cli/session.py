@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,6 +99,12 @@ class Session:
             found += ["--plugin", str(path.absolute())]
         return found
 
+    def spelled(self, command: str) -> str:
+        """Another command of `k2` for the same settings, as somebody would type it here."""
+        words = ["k2", *(("--config", str(self.config_option)) if self.config_option else ())]
+        words += [word for path in self.plugin_files for word in ("--plugin", str(path))]
+        return f"{shlex.join(words)} {command}"
+
 
 def current() -> Session:
     """The session of the command that runs."""
@@ -105,3 +112,10 @@ def current() -> Session:
     if not isinstance(session, Session):
         raise RuntimeError("a command of k2 was called outside of `k2`")
     return session
+
+
+def advised(command: str) -> str:
+    """What to type next: `k2 COMMAND`, with the `--config` and `--plugin` of the command that runs, if one does."""
+    context = click.get_current_context(silent=True)
+    session = context.find_root().obj if context else None
+    return (session if isinstance(session, Session) else Session()).spelled(command)

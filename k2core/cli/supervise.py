@@ -81,7 +81,9 @@ class Supervisor:
         say: Callable[[str], None],
         relay: Callable[[str], None],
         tick: Callable[[dict[str, Status]], None] = lambda _: None,
+        metrics: Metrics | None = None,
     ) -> None:
+        self._metrics = metrics or Metrics()
         self._children = [Child(spec, relay) for spec in specs]
         self._folder, self._clock, self._limits = folder, clock, limits
         self._say, self._tick = say, tick
@@ -92,6 +94,7 @@ class Supervisor:
         self._heard: dict[str, tuple[int, float]] = {}  # name → (last at_ms, monotonic time it changed)
         self._failure: int | None = None
         self._fenced: dict[str, str] = {}
+        self._wedged: set[str] = set()
 
     def run(self) -> Ending:
         """Start the children and mind them until a signal comes or one cannot work."""
@@ -131,10 +134,13 @@ class Supervisor:
             if child.process is None:
                 if child.next_start is not None and now >= child.next_start:
                     child.start(now)
+                    self._metrics.add("k2_up_child_starts_total", child=child.name)
             elif not child.alive:
                 self._on_death(child, child.reap(), statuses.get(child.name))
             elif self._silent_for(child, statuses.get(child.name), now):
+                self._wedged.add(child.name)
                 child.signal(signal.SIGKILL)  # its death is seen at the next look
+            self._metrics.set("k2_up_child_running", int(child.alive), child=child.name)
         self._tell_fenced(statuses)
         self._tick(statuses)
 
@@ -165,6 +171,10 @@ class Supervisor:
         return silent > limit
 
     def _on_death(self, child: Child, code: int, status: Status | None) -> None:
+        wedged = "wedged" if child.name in self._wedged else "died"
+        self._wedged.discard(child.name)
+        reason = {FENCED: "fenced", SETTINGS: "settings"}.get(code, wedged)
+        self._metrics.add("k2_up_child_deaths_total", child=child.name, reason=reason)
         if code == FENCED:
             self._fenced[child.name] = last_word(child, status)
             self._say(f"{child.name} was fenced and is not started again: {self._fenced[child.name]}")

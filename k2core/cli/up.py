@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -18,10 +20,11 @@ from k2core.broker.spans import lag_of
 from k2core.cli.asking import LeftOut
 from k2core.cli.child import ChildSpec
 from k2core.cli.orphan import die_with_parent, is_minded
-from k2core.cli.preflight import RunLock, check_port, check_writable, data_paths
+from k2core.cli.preflight import RunLock, check_dedup, check_port, check_writable, data_paths
 from k2core.cli.session import Session, current
 from k2core.cli.supervise import Ending, Limits, Supervisor
-from k2core.cli.topics import consumer_name, existing_log
+from k2core.cli.telling import telling
+from k2core.cli.topics import consumer_name, existing_log, needed_topics, require_topics, specs_of
 from k2core.cli.view import View
 from k2core.errors import K2Error
 from k2core.telemetry.status import Status, read_statuses
@@ -81,7 +84,10 @@ def check(session: Session) -> None:
     with RunLock(session.config.run.path, "ingest"):
         pass  # nobody captures here already
     with assembly.broker() as log:
+        if not log.makes_topics:
+            require_topics(log, specs_of(needed_topics(assembly, log), assembly.data_types()))
         log.topics()
+    check_dedup(assembly)
 
 
 def remarks(session: Session) -> list[str]:
@@ -127,29 +133,53 @@ def api_key(session: Session, view: View) -> str | None:
     return None
 
 
+class Address:
+    """Says where the API is, once it answers, and again where that has changed.
+
+    Args:
+        host: What it listens on.
+        say: Says a line.
+    """
+
+    def __init__(self, host: str, say: Callable[[str], None]) -> None:
+        self._host, self._say = f"[{host}]" if ":" in host else host, say
+        self._said = 0
+
+    def tick(self, statuses: dict[str, Status]) -> None:
+        """Look whether there is something to say."""
+        status = statuses.get("serve")
+        port = int(status.facts.get("port", 0)) if status and status.state == "running" else 0
+        if port and port != self._said:
+            self._said = port
+            self._say(f"API on http://{self._host}:{port}/v1")
+
+
 def mind(session: Session, view: View) -> Ending:
     """Run the children until they are to stop."""
     config = session.config
     key = api_key(session, view)
     limits = Limits(wedged=config.run.wedged_s, drain=config.run.drain_s)
-    host = f"[{config.api.host}]" if ":" in config.api.host else config.api.host
-    where = f"http://{host}:{config.api.port}/v1" if config.api.port else "a free port, named below"
-    view.say(f"k2 up: API on {where} · pid {os.getpid()} · Ctrl-C stops")
+    view.say(f"k2 up: pid {os.getpid()} · Ctrl-C stops")
     left_out = LeftOut(lambda line: view.say(f"k2 up: {line}"))
+    address = Address(config.api.host, lambda line: view.say(f"k2 up: {line}"))
 
     def tick(statuses: dict[str, Status]) -> None:
         left_out.tick(statuses)
+        address.tick(statuses)
         view.tick(statuses)
 
-    return Supervisor(
-        specs(session, key),
-        folder=config.run.path,
-        clock=session.assembly.clock,
-        limits=limits,
-        say=lambda line: view.say(f"k2 up: {line}"),
-        relay=view.say,
-        tick=tick,
-    ).run()
+    status = Status("up", os.getpid(), 0, "running")
+    with telling("up", session, lambda: replace(status, at_ms=session.clock.now_ms())):
+        return Supervisor(
+            specs(session, key),
+            folder=config.run.path,
+            clock=session.assembly.clock,
+            limits=limits,
+            say=lambda line: view.say(f"k2 up: {line}"),
+            relay=view.say,
+            tick=tick,
+            metrics=session.assembly.metrics,
+        ).run()
 
 
 def last_line(ending: Ending, session: Session) -> str:

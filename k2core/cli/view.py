@@ -22,7 +22,10 @@ SEPARATOR = " · "
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """The figures of a running k2, taken from its processes' status files."""
+    """The figures of a running k2, taken from its processes' status files: what they did since they started.
+
+    Only `lag` and `tail_rows` are what there is now.
+    """
 
     connections: int = 0
     records: int = 0
@@ -39,7 +42,7 @@ class Numbers:
     def line(self) -> str:
         """All of it in one line; what is wrong stands last."""
         parts = [
-            f"connections {self.connections}", f"in the log {self.records:,}", f"stored {self.stored:,}",
+            f"connections {self.connections}", f"captured {self.records:,}", f"stored {self.stored:,}",
             f"commits {self.commits:,}", f"lag {self.lag:,}", f"duplicates dropped {self.duplicates:,}",
             f"dead letters {self.dead:,}", f"tail {self.tail_rows:,}",
         ]  # fmt: skip

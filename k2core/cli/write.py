@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from k2core.cli.log_figures import log_figures
 from k2core.cli.processes import Process, process
 from k2core.cli.session import current
 from k2core.cli.writers import opened
@@ -40,7 +41,7 @@ def write(once: bool, begin_at_log_start: bool, skip_gone: bool) -> int:
 
     if begin_at_log_start:
         current().overrides["writer", "begin"] = "log-start"
-    with process("write") as self, opened(self) as writers:
+    with process("write") as self, opened(self) as writers, log_figures(self, writers.log):
         made, config = writers.find(skip_gone=skip_gone), self.assembly.config
         if not made and once:
             return 0
@@ -58,7 +59,7 @@ def write(once: bool, begin_at_log_start: bool, skip_gone: bool) -> int:
             once=once,
             clock=self.assembly.clock,
             drain_s=config.run.drain_s * DRAIN_SHARE,
-            upkeep=Upkeep(tables, config.maintenance, self.assembly.metrics, self.logger),
+            upkeep=Upkeep(tables, config.maintenance, self.assembly.metrics, self.logger, writers.maintains),
             on_tick=tick,
             find=writers.look,
             settings=config.writer,
@@ -70,6 +71,7 @@ def write(once: bool, begin_at_log_start: bool, skip_gone: bool) -> int:
 
 def tell(self: Process, pipelines: Sequence[WriterPipeline]) -> None:
     """What the status says of each table besides its metrics."""
+    self.facts["degradation"] = {p.parts.name: p.level.name for p in pipelines}
     gone = {p.parts.name: [asdict(one) for one in p.gone] for p in pipelines if p.gone}
     if gone:
         self.facts["gone"] = gone

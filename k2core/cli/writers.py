@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from k2core.cli.degrading import Degrading
+from k2core.cli.preflight import check_dedup
 from k2core.cli.processes import Process
 from k2core.cli.serving import admission, tabled
 from k2core.cli.topics import DEAD_LETTERS, consumer_name, declared_topics, ensure_topics, topics_of
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
     from k2core.interfaces.sink import Sink
     from k2core.records.data_type import DataType
     from k2core.writer.pipeline import WriterPipeline
+
+
+OWNER = f"{socket.gethostname()}:{os.getpid()}"
+"""This process, as others are told of it."""
 
 
 class _Wanted(NamedTuple):
@@ -45,6 +51,12 @@ class Writers:
     def __init__(self, process: Process, log: Broker, sinks: dict[str, Sink]) -> None:
         self._process, self._log, self._sinks = process, log, sinks
         self._made: dict[str, WriterPipeline] = {}
+        self._degrading = Degrading(process, log, OWNER)
+
+    @property
+    def log(self) -> Broker:
+        """The log."""
+        return self._log
 
     @property
     def all(self) -> list[WriterPipeline]:
@@ -80,10 +92,16 @@ class Writers:
             )
         return found
 
+    def maintains(self, name: str) -> bool:
+        """Whether a table's upkeep is this process's."""
+        made = self._made.get(name)
+        return made is None or made.maintains
+
     def close(self) -> None:
         """Close every pipeline."""
         for pipeline in self._made.values():
             pipeline.close()
+        self._degrading.close()
 
     def _missing(self) -> list[_Wanted]:
         """What topics call for and no pipeline in use writes."""
@@ -136,9 +154,10 @@ class Writers:
                 clock=assembly.clock,
                 metrics=assembly.metrics,
                 logger=self._process.logger,
-                owner=f"{socket.gethostname()}:{os.getpid()}",
+                owner=OWNER,
                 name=consumer_name(sink_name, data_type),
                 skip_gone=skip_gone,
+                degradation=self._degrading.of(data_type),
             )
             undo.pop_all()
         return made
@@ -152,6 +171,7 @@ def opened(process: Process) -> Iterator[Writers]:
         K2Error: They cannot be opened.
     """
     assembly = process.assembly
+    check_dedup(assembly)
     with ExitStack() as stack:
         log = stack.enter_context(assembly.broker())
         writers = Writers(process, log, {n: stack.enter_context(sink) for n, sink in assembly.sinks().items()})

@@ -219,6 +219,7 @@ def construct(entry: Entry, settings: Settings, context: Context) -> Any:
         PluginError: It raised anything else.
     """
     try:
+        context.metrics.declare(entry.component.metrics)
         return entry.component.factory(settings, context)
     except K2Error:
         raise

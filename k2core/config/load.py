@@ -19,7 +19,7 @@ NAMED = ("connectors", "normalizers", "enrichers", "sinks", "imports")
 SINGLE = ("broker", "dedup")
 """Sections that are one component each."""
 
-CORE = ("ingest", "recording", "writer", "maintenance", "query", "api", "run")
+CORE = ("ingest", "recording", "writer", "degradation", "maintenance", "query", "api", "run", "metrics")
 """Sections of core itself."""
 
 SECTIONS = (*NAMED, *SINGLE, *CORE)
@@ -66,9 +66,15 @@ class Layers:
         origin, named = self.origin(path), ".".join(path)
         if self.file is None or origin != self.file.name:
             return f"{origin}: {named}"
-        while path and path not in self.lines:
-            path = path[:-1]
-        return f"{origin}:{self.lines[path]}: {named}" if path else f"{origin}: {named}"
+        line = self._line(path)
+        return f"{origin}:{line}: {named}" if line else f"{origin}: {named}"
+
+    def _line(self, path: Path_) -> int:
+        """The line of a path, of the nearest table above it, or of what stands in a table without one; 0 where none is."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.lines:
+                return self.lines[path[:length]]
+        return min((line for known, line in self.lines.items() if known[: len(path)] == path), default=0)
 
 
 def load_layers(
@@ -176,7 +182,9 @@ def _check_shape(layers: Layers) -> None:
 
 def _put(layers: Layers, path: Path_, text: str, origin: str) -> None:
     table = layers.tree
-    for key in path[:-1]:
+    for length, key in enumerate(path[:-1], 1):
+        if key not in table:  # a table that stands nowhere else is its own, too: what it lacks is not the file's fault
+            layers.origins[path[:length]] = origin
         if not isinstance(inner := table.setdefault(key, {}), dict):
             raise ConfigError(f"{origin}: {'.'.join(path)}: {key} is not a table")
         table = inner

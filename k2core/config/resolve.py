@@ -14,11 +14,13 @@ from k2core.config.settings import (
     ApiSettings,
     IngestSettings,
     MaintenanceSettings,
+    MetricsSettings,
     QuerySettings,
     RunSettings,
     WriterSettings,
 )
 from k2core.config.validate import SectionError, validate
+from k2core.degradation.settings import DegradationSettings
 from k2core.discovery.registry import Entry, Registry
 from k2core.errors import ConfigError, PluginError
 from k2core.recording.settings import RecordingSettings
@@ -27,10 +29,12 @@ CORE_MODELS: dict[str, type[Settings]] = {
     "ingest": IngestSettings,
     "recording": RecordingSettings,
     "writer": WriterSettings,
+    "degradation": DegradationSettings,
     "maintenance": MaintenanceSettings,
     "query": QuerySettings,
     "api": ApiSettings,
     "run": RunSettings,
+    "metrics": MetricsSettings,
 }
 KIND_OF = {
     "connectors": "connector",
@@ -79,10 +83,12 @@ class Config:
     ingest: IngestSettings
     recording: RecordingSettings
     writer: WriterSettings
+    degradation: DegradationSettings
     maintenance: MaintenanceSettings
     query: QuerySettings
     api: ApiSettings
     run: RunSettings
+    metrics: MetricsSettings
     connectors: tuple[Section, ...]
     normalizers: tuple[Section, ...]
     enrichers: tuple[Section, ...]

@@ -51,6 +51,10 @@ class WriterSettings(Settings):
         10, ge=1, description="Commits in a row that somebody else's changes may undo before that counts as a failure."
     )
     topics_s: float = Field(5, gt=0, description="How often the log is asked for new topics.")
+    contested_s: float = Field(
+        2, gt=0, description="Pause before partitions that another writer took are taken again, where the log gives them to "
+        "this one all the same; it doubles each time.",
+    )  # fmt: skip
 
 
 class MaintenanceSettings(Settings):
@@ -73,6 +77,7 @@ class QuerySettings(Settings):
     max_bars: int = Field(100_000, ge=1, description="Bars in one OHLCV answer, at most.")
     wait_s: float = Field(2, ge=0, description="How long a query waits for a time to close or an offset to appear.")
     topics_s: float = Field(5, gt=0, description="How often the log is asked for new topics.")
+    slow_s: float = Field(1, gt=0, description="A query that takes longer is logged at WARNING, and counted as slow.")
 
 
 class ApiSettings(Settings):
@@ -100,3 +105,17 @@ class RunSettings(Settings):
         10, gt=0, description="The import of a plugin, and each of its hooks, is cut off after this."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Level of k2's own log lines.")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="text: words and key=value. json: an object a line."
+    )
+
+
+class MetricsSettings(Settings):
+    """`[metrics]`: the small HTTP port of each process: `/metrics`, `/livez`, `/readyz`, `/health`."""
+
+    enabled: bool = Field(True, description="Whether processes have such a port.")
+    host: str = Field("127.0.0.1", description="Address to listen on; what is there needs no key.")
+    ingest_port: int = Field(0, ge=0, le=65_535, description="Port of `k2 ingest`; 0 takes a free one.")
+    write_port: int = Field(0, ge=0, le=65_535, description="Port of `k2 write`; 0 takes a free one.")
+    serve_port: int = Field(0, ge=0, le=65_535, description="Port of `k2 serve`, besides the API's; 0: a free one.")
+    up_port: int = Field(0, ge=0, le=65_535, description="Port of `k2 up` itself; 0 takes a free one.")

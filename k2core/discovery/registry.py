@@ -17,6 +17,7 @@ KNOWN = {
     "connector": _EXCHANGES,
     "normalizer": _EXCHANGES,
     "local-exchange": _EXCHANGES,
+    "broker": ("kafka",),
     "sink": ("iceberg",),
     "query-source": ("iceberg",),
     "dedup-store": ("memory", "redis"),

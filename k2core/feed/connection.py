@@ -178,6 +178,7 @@ class Connection(LinkEvents):
         queue.push(self.number, Run(first, frames, now_ns))
         if queue.full and not self._paused and self._link:
             self._paused = True
+            self._shared.metrics.add("k2_ingest_queue_pauses_total", exchange=self._shared.exchange)
             self._link.pause()
             queue.wait_for_room(self._resume)
 

@@ -83,8 +83,18 @@ class FeedConnector(Connector):
         if not await self._begun():
             return
         while (batch := await state.queue.get()) is not None:
-            state.metrics.set("k2_ingest_queue_frames", state.queue.frames, exchange=state.exchange)
+            self._measure(batch)
             yield batch
+
+    def _measure(self, batch: FrameBatch) -> None:
+        state = self._state
+        queue, gauge, exchange = state.queue, state.metrics.set, state.exchange
+        left_out = len(state.unknown) + sum(len(shard.wanted.refused) for shard in self._shards)
+        gauge("k2_ingest_queue_frames", queue.frames, exchange=exchange)
+        gauge("k2_ingest_queue_bytes", queue.bytes, exchange=exchange)
+        gauge("k2_ingest_queue_fill_ratio", queue.fill, exchange=exchange)
+        gauge("k2_ingest_subscriptions_left_out", left_out, exchange=exchange)
+        gauge("k2_ingest_last_frame_timestamp_seconds", batch.received_ns[-1] / 1e9, exchange=exchange)
 
     async def _begun(self) -> bool:
         """Start; False where `close` came first: an exchange that does not answer must not hold it up."""

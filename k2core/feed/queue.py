@@ -46,6 +46,11 @@ class FrameQueue:
         """Whether connections must stop reading."""
         return self.frames >= self._most_frames or self.bytes >= self._most_bytes
 
+    @property
+    def fill(self) -> float:
+        """Share of its bounds that is in use."""
+        return max(self.frames / self._most_frames, self.bytes / self._most_bytes)
+
     def push(self, connection: int, run: Run) -> None:
         """Take the frames of one read."""
         self._lanes.setdefault(connection, deque()).append(run)

@@ -13,6 +13,7 @@ from typing import Any
 from k2core.errors import ConfigError, ConnectorError
 from k2core.feed.connection import BY_US, Connection
 from k2core.feed.pacing import Backoff
+from k2core.feed.reasons import reason_of
 from k2core.feed.shared import FeedState
 from k2core.feed.subscribing import Wanted
 from k2core.interfaces.frames import Subscription
@@ -44,7 +45,8 @@ class Shard:
                 current = await self._replace(current)
             else:
                 self._shared.totals.reconnects += 1
-                self._shared.metrics.add("k2_ingest_reconnects_total", exchange=self._shared.exchange)
+                why = reason_of(current.ended.result() if current.ended.done() else "")
+                self._shared.metrics.add("k2_ingest_reconnects_total", exchange=self._shared.exchange, reason=why)
                 current = await self._connect(at_once=False)
 
     async def _until_change(self, current: Connection) -> None:
@@ -56,6 +58,7 @@ class Shard:
         """Make before break. Gives the connection to go on with, which may have ended by then."""
         shared = self._shared
         shared.totals.rollovers += 1
+        shared.metrics.add("k2_ingest_rollovers_total", exchange=shared.exchange)
         shared.logger.info("connection %d is replaced while it runs", current.number)
         fresh = await self._connect(at_once=current.stable)
         while current.alive and not await self._is_fed(fresh):
@@ -111,8 +114,10 @@ class Shard:
             shared.logger.exception("%s; trying again", shared.totals.last_error)
         else:
             shared.totals.connects += 1
+            shared.metrics.add("k2_ingest_connects_total", exchange=shared.exchange)
             return True
         shared.totals.failed_attempts += 1
+        shared.metrics.add("k2_ingest_connect_failures_total", exchange=shared.exchange)
         return False
 
     async def _look_after(self, connection: Connection) -> None:

@@ -28,6 +28,7 @@ class Appending:
         metrics: `k2_ingest_log_stalls_total`.
         logger: Says when the log refuses, and when it takes again.
         thread: Runs one thing after the other; a thread of its own by default, the caller's in the simulation.
+        timed: Told how long making and appending a batch took.
     """
 
     def __init__(
@@ -37,7 +38,9 @@ class Appending:
         metrics: Metrics,
         logger: logging.Logger,
         thread: Executor | None = None,
+        timed: Callable[[str, float], None] = lambda name, seconds: None,
     ) -> None:
+        self._timed = timed
         self._producer, self._clock, self._metrics, self._logger = producer, clock, metrics, logger
         self._thread = thread or ThreadPoolExecutor(1, thread_name_prefix="ingest")
 
@@ -57,10 +60,14 @@ class Appending:
 
     async def _try(self, make: Callable[[], Sequence[EncodedBatch]], made: list[Sequence[EncodedBatch]]) -> bool:
         def work() -> None:
+            began = self._clock.monotonic()
             if not made:
                 made.append(make())
+                self._timed("k2_ingest_normalize_seconds", self._clock.monotonic() - began)
             if made[0]:
+                began = self._clock.monotonic()
                 self._producer.produce(made[0])
+                self._timed("k2_ingest_append_seconds", self._clock.monotonic() - began)
 
         again = bool(made)
         try:

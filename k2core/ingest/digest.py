@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from k2core.errors import NormalizationError
+from k2core.ingest.measuring import delays_of
 from k2core.interfaces.broker import EncodedBatch
 from k2core.interfaces.frames import ConnectorFacts, FrameBatch, NormalizedBatch, Rejected
 from k2core.interfaces.normalizer import Normalizer
@@ -49,12 +50,14 @@ class Digested:
         dead: Refused frames.
         records: Number of records by data type name.
         failures: What a normalizer raised, the first of each text.
+        delays: By data type name, seconds from event time to receipt of some records.
     """
 
     parts: dict[str, list[EncodedBatch]] = field(default_factory=dict)
     dead: list[DeadFrame] = field(default_factory=list)
     records: Counter[str] = field(default_factory=Counter)
     failures: dict[str, Exception] = field(default_factory=dict)
+    delays: dict[str, list[Any]] = field(default_factory=dict)
     frames: int = 0
     yielding: int = 0
     control: int = 0
@@ -132,6 +135,9 @@ class Digest:
                 self._take(half, found)
             return
         self._account(normalized, encoded, dead, found)
+        for name in encoded:
+            if (delays := delays_of(normalized.records[name])) is not None:
+                found.delays.setdefault(name, []).append(delays)
 
     def _account(
         self,

@@ -21,6 +21,7 @@ from k2core.errors import ConnectorError
 from k2core.ingest.appending import Appending
 from k2core.ingest.digest import Digest, Digested
 from k2core.ingest.gathering import Gathering
+from k2core.ingest.measuring import Measures
 from k2core.interfaces.broker import EncodedBatch, Producer
 from k2core.interfaces.connector import Connector
 from k2core.interfaces.frames import ConnectorFacts, FrameBatch
@@ -90,7 +91,8 @@ class IngestPipeline:
         made = {name: Codec(kind) for name, kind in {**data_types, DEAD_LETTERS.name: DEAD_LETTERS}.items()}
         self.connector, self.exchange = connector, facts.exchange
         self._digest = Digest(normalizer, facts, data_types, {**made, **codecs}, settings.payload_bytes, logger)
-        self._appending = Appending(producer, clock, metrics, logger, thread)
+        self._measures = Measures(metrics, facts.exchange, clock)
+        self._appending = Appending(producer, clock, metrics, logger, thread, self._measures.timed)
         self._clock, self._metrics, self._logger = clock, metrics, logger
         self._settings, self._drain_s = settings, drain_s
         self._in_flight: asyncio.Task[None] | None = None
@@ -150,6 +152,7 @@ class IngestPipeline:
 
         await self._appending.append(make)
         self.result.unsaved -= frames
+        self._measures.stored(batches, digested)
         self._count(digested)
 
     def _count(self, digested: Digested) -> None:

@@ -159,6 +159,12 @@ class Consumer(ABC):
     def seek(self, offsets: Offsets) -> None:
         """Read on from these next offsets (may lie within a block: it is then cut)."""
 
+    def only(self, partitions: frozenset[Partition]) -> None:
+        """Read these partitions alone from now on: those that come in from where `seek` puts them next, before any poll;
+        those that stay without a break. Called by who shares partitions with others; a log that shares none may read on
+        all of them.
+        """
+
     @abstractmethod
     def positions(self) -> Offsets:
         """Next offset of every partition that this consumer reads."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
+from k2core.errors import ConnectorError
 from k2core.interfaces.frames import FrameBatch, Subscription
+
+T = TypeVar("T")
+_MOST_SHOWN = 200
 
 
 class FrameKind(Enum):
@@ -93,6 +97,26 @@ class RestResponse:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    def read(self, what: str, decode: Callable[[bytes], T]) -> T:
+        """The body of an answer that must be 200.
+
+        Args:
+            what: What was asked, for the error: the endpoint's name.
+            decode: Reads the body, as a msgspec decoder's `decode`; whatever it raises means that it is no such answer.
+
+        Raises:
+            ConnectorError: It is no such answer.
+        """
+        said = f"{what} answered {self.status}: {self.body[:_MOST_SHOWN]!r}"
+        if self.status != 200:
+            raise ConnectorError(f"{said}; it is asked again")
+        try:
+            return decode(self.body)
+        except Exception as error:
+            raise ConnectorError(
+                f"{said}, not what it should be ({str(error)[:_MOST_SHOWN]}); it is asked again"
+            ) from error
 
 
 class RestClient(ABC):

@@ -53,6 +53,13 @@ class StoredIdentities(ABC):
 class DedupStore(ABC):
     """Remembers identities. Synchronous; one thread at a time. Made once per data type."""
 
+    def check(self) -> None:
+        """Called once before a writer begins: whether it may.
+
+        Raises:
+            DedupAwayError: What stands behind the store does not answer, and the settings do not let it go on without.
+        """
+
     @abstractmethod
     def assign(self, partition: Partition, offset: int, table: StoredIdentities) -> None:
         """The owner takes a partition over, with the table's next offset; build the window from the table."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from k2core.interfaces.broker import Offsets, Partition
     from k2core.interfaces.dedup import StoredIdentities
+    from k2core.interfaces.shed import Shed
     from k2core.interfaces.sink import Gone
     from k2core.records.data_type import DataType
 
@@ -59,7 +60,7 @@ class Snapshot:
         offsets: B, next offset per partition.
         timestamp_ms: When it was committed.
         extra: Whatever the source needs to read it.
-        topic_ids, stamps, gone: As in the sink's `Head`: what the table says of the log that fed it.
+        topic_ids, stamps, gone, shed: As in the sink's `Head`: what the table says of the log that fed it.
     """
 
     id: int | None
@@ -70,6 +71,7 @@ class Snapshot:
     topic_ids: Mapping[str, str] = field(default_factory=dict)
     stamps: Mapping[Partition, str] = field(default_factory=dict)
     gone: tuple[Gone, ...] = ()
+    shed: tuple[Shed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

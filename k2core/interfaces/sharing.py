@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from k2core.interfaces.broker import Offsets, Partition
 
@@ -16,6 +16,9 @@ Leaving = Callable[[frozenset[Partition]], None]
 
 class Membership(ABC):
     """A place among those who share partitions. One thread at a time."""
+
+    shared: ClassVar[bool] = True
+    """Whether others may have partitions too. False: the newest owner has all, and who loses one has lost for good."""
 
     @abstractmethod
     def partitions(self) -> frozenset[Partition]:
@@ -34,6 +37,8 @@ class Membership(ABC):
 
 class AllPartitions(Membership):
     """Nothing is shared: all partitions, always."""
+
+    shared = False
 
     def __init__(self, broker: Broker, topics: Sequence[str]) -> None:
         self._broker, self._topics = broker, tuple(topics)

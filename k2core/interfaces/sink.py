@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from k2core.errors import SinkError
+from k2core.interfaces.shed import Shed
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -42,10 +45,12 @@ class LogFacts:
     Args:
         stamps: Per partition the stamp of the record before its new offset: proof, later on, that a log is this log.
         gone: Ranges that this commit passes without having them.
+        shed: Ranges with records that this commit passes under load without storing them.
     """
 
     stamps: Mapping[Partition, str] = field(default_factory=dict)
     gone: tuple[Gone, ...] = ()
+    shed: tuple[Shed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +64,7 @@ class Head:
         stamps: Per partition the stamp of the record before that offset, as `commit` was given it; absent where it was
             given none.
         gone: Every range of records that the table passed without having them, because the log had them no more.
+        shed: Every range with records that the table passed under load without storing them, as `merged_shed` joins them.
     """
 
     snapshot_id: int | None
@@ -66,6 +72,7 @@ class Head:
     topic_ids: Mapping[str, str] = field(default_factory=dict)
     stamps: Mapping[Partition, str] = field(default_factory=dict)
     gone: tuple[Gone, ...] = ()
+    shed: tuple[Shed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +126,24 @@ class SinkTable(ABC):
             owner: Who is taking over, for the message that the fenced one prints (host, pid).
         """
 
+    def take_more(
+        self, owned: Ownership, partitions: frozenset[Partition], topic_ids: Mapping[str, str], owner: str
+    ) -> Ownership:
+        """Become the owner of further partitions; what is owned already goes on, under whatever token is returned.
+
+        Args:
+            owned: What is owned; may hold no partition.
+            partitions: What to own besides.
+            topic_ids: The topics' ids as the log has them.
+            owner: As in `take_over`.
+
+        Raises:
+            FencedError: Somebody took over some of what was owned; nothing changed.
+        """
+        if owned.partitions:
+            self.check_owned(owned)
+        return self.take_over(owned.partitions | partitions, topic_ids, owner)
+
     def check_owned(self, owned: Ownership) -> None:
         """Learn without a commit whether somebody took over: an idle writer asks now and then.
 
@@ -142,13 +167,25 @@ class SinkTable(ABC):
             expect: The owned partitions' next offsets, as the table must have them.
             offsets: The owned partitions' next offsets after the commit; others keep theirs.
             facts: Kept with the offsets: `Head.stamps` gives each stamp back until its partition's offset moves again,
-                `Head.gone` gives ranges back for ever. None: there are none.
+                `Head.gone` gives ranges back for ever, `Head.shed` gives `merged_shed(before, facts.shed)`. None: there are
+                none.
 
         Raises:
             FencedError: Someone else's token stands on some of the partitions; nothing landed.
             CommitConflictError: The token is ours but offsets are not `expect`; nothing landed: restart from the head.
             CommitUnknownError: The outcome could not be learned; look at the head.
         """
+
+    def restore(self, done: Sequence[Shed]) -> Head:
+        """Note, in one atomic step, that shed records are back in the table, or lost: `restored_shed(Head.shed, done)`.
+
+        Conditioned on the ranges alone: rows, offsets and owners' tokens stay, and writers may commit beside. Done
+        again, it changes nothing.
+
+        Raises:
+            SinkError: This sink keeps no shed ranges, or cannot be reached.
+        """
+        raise SinkError(f"{type(self).__name__} keeps no shed ranges: what was shed cannot be noted as restored")
 
     @abstractmethod
     def discard(self, staged: Staged) -> None:

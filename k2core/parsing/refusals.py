@@ -15,6 +15,8 @@ from k2core.errors import NormalizationError
 
 PARSER_ERROR = "parser-error"
 """Reason of frames on which the author's own code failed: to be mended there."""
+UNREADABLE = (msgspec.DecodeError, JSONDecodeError, UnicodeDecodeError, RecursionError)
+"""What reading JSON raises, with msgspec or the standard library; `RecursionError` on absurdly deep nesting."""
 _MOST_CHARACTERS = 300
 
 
@@ -49,7 +51,7 @@ def refusal_of(error: Exception) -> Refusal:
     text = str(error)[:_MOST_CHARACTERS]
     if isinstance(error, msgspec.ValidationError):
         return Refusal(_reason_of(text), text)
-    if isinstance(error, msgspec.DecodeError | JSONDecodeError | UnicodeDecodeError | RecursionError):
+    if isinstance(error, UNREADABLE):
         return Refusal("malformed-json", text)
     named = f"{type(error).__name__}: {text}"
     if isinstance(error, LookupError):

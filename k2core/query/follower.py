@@ -23,6 +23,9 @@ from k2core.config.settings import QuerySettings
 from k2core.interfaces.broker import Broker, LogBlock, Offsets
 from k2core.interfaces.identities import IdentityBatch, Stream
 from k2core.interfaces.query import Snapshot, SourceTable
+from k2core.interfaces.shed import ANY
+from k2core.query.copies import fresh_ranges
+from k2core.query.passed import without_shed
 from k2core.query.shorten import shorten
 from k2core.query.slices import FEW_BYTES, join
 from k2core.query.view import View
@@ -67,11 +70,21 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What one poll brought: the number of records, and the readable ones as rows, duplicates included."""
+    """What one poll brought.
+
+    Args:
+        records: Their number.
+        rows: The readable ones, duplicates included.
+        identities: Of the rows.
+        duplicates: Copies among them.
+        times: Append time of each block, Unix µs, and its records.
+    """
 
     records: int
     rows: pa.Table
     identities: Sequence[IdentityBatch]
+    duplicates: int
+    times: Sequence[tuple[int, int]]
 
 
 class Follower:
@@ -85,7 +98,8 @@ class Follower:
         snapshot = parts.source.newest()
         check_history(parts.broker, snapshot, parts.data_type.table or parts.data_type.name)
         self._warm(snapshot)
-        self.view = View(snapshot, dict(snapshot.offsets), dict(snapshot.offsets), parts.data_type.order)
+        offsets, copies = dict(snapshot.offsets), self._window.copies
+        self.view = View(snapshot, offsets, dict(offsets), parts.data_type.order, copies=copies)
         self._consumer = parts.broker.consumer(parts.topics)
         self._seek(snapshot.offsets)
         self.duplicates = self.dead = 0
@@ -114,16 +128,22 @@ class Follower:
         """Look at the table: what its newest snapshot holds may be forgotten and dropped.
 
         Returns:
-            False where the last seen snapshot was rolled back: this follower's answers are void.
+            False where the last seen snapshot was rolled back, or a record was shed of which another was dropped as a
+            copy: this follower's answers are void.
         """
         newest = self._parts.source.newest()
         if newest.id != self.view.seen.id and not self.alive():
+            return False
+        shed = fresh_ranges(newest, self.view.seen.offsets)
+        if self.view.undone(newest) or not all(one.rule and ANY not in one.names for one in shed):
             return False
         foreign = {p: n for p, n in newest.offsets.items() if p[0] not in self._parts.topics}
         ends = {**self.view.ends, **foreign}
         starts = {**self.view.starts, **foreign}
         with self._lock:
+            self._window.forget_shed(shed)
             self._window.forget(self._parts.clock.now_us(), newest.offsets)
+            self._window.copies.settle(newest.offsets)
         self.view = self._shortened(replace(self.view, seen=newest, ends=ends, starts=starts))
         return True
 
@@ -161,10 +181,11 @@ class Follower:
         return self._parts.source.stored().contains(identities)
 
     def _take(self, blocks: Sequence[LogBlock]) -> Taken:
-        view, self._asked_table = self.view, False
+        view, self._asked_table, known = self.view, False, self.duplicates
         admitted = self._parts.admission.admit(blocks)
         ends = dict(view.ends)
-        fresh = self._first_copies(join(admitted.rows), admitted.parts)
+        kept = without_shed(admitted, view.seen.shed) if view.seen.shed else admitted
+        fresh = self._first_copies(join(kept.rows), kept.parts)
         for block in blocks:
             ends[block.topic, block.partition] = block.next_offset
         if self._asked_table and not self.alive():
@@ -172,7 +193,8 @@ class Follower:
         self.dead += len(admitted.dead)
         self.view = self._longer(view, ends, fresh)
         identities = [part.identities for part in admitted.parts if part.identities is not None]
-        return Taken(sum(len(b) for b in blocks), admitted.rows, identities)
+        times = [(b.timestamp_us, len(b)) for b in blocks]
+        return Taken(sum(map(len, blocks)), admitted.rows, identities, self.duplicates - known, times)
 
     def _first_copies(self, batch: pa.RecordBatch, parts: Sequence[Part]) -> pa.RecordBatch:
         """The rows that are first copies; they are held from now on."""
@@ -188,7 +210,7 @@ class Follower:
         settled, recent = (view.lanes, ()) if view.is_cut else (view.settled, view.recent)
         longer = View(
             view.seen, view.starts, ends, view.order, settled, (*recent, fresh) if n else recent,
-            view.rows + n, view.size + n * FEW_BYTES,
+            view.rows + n, view.size + n * FEW_BYTES, view.copies,
         )  # fmt: skip
         if longer.size > self._parts.settings.tail_bytes:
             return self._shortened(longer)

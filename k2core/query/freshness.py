@@ -22,17 +22,19 @@ class Freshness:
         self._times: deque[npt.NDArray[np.int64]] = deque()
         self._kept = 0
 
-    def seen(self, rows: pa.Table) -> None:
-        """Rows became visible just now."""
+    def seen(self, rows: pa.Table) -> npt.NDArray[np.float64]:
+        """Rows became visible just now; gives the seconds that each took, of those that say when they were received."""
         if "received_timestamp_us" not in rows.schema.names or not rows.num_rows:
-            return
+            return np.empty(0)
         received = rows.column("received_timestamp_us").drop_null().to_numpy()
         if not len(received):
-            return
+            return np.empty(0)
         self._times.append(self._clock.now_us() - received)
         self._kept += len(received)
         while self._kept > KEPT and len(self._times) > 1:
             self._kept -= len(self._times.popleft())
+        found: npt.NDArray[np.float64] = self._times[-1] / 1e6
+        return found
 
     def percentiles(self) -> Mapping[str, float]:
         """`p50_ms` and `p99_ms`; empty before the first record."""

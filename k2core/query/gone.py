@@ -25,7 +25,7 @@ def gone_from(pinned: Pinned, wanted: Selection, rows: pa.Table, order: str) -> 
         rows: The answer.
         order: The data type's order column.
     """
-    since_ms = _since(wanted, rows, order)
+    since_ms = since(wanted, rows, order)
     for one in pinned.snapshot.gone:
         place = one.topic, one.partition
         later = one.before_us is not None and since_ms is not None and since_ms > one.before_us // 1000 + LEAD_MS
@@ -34,7 +34,7 @@ def gone_from(pinned: Pinned, wanted: Selection, rows: pa.Table, order: str) -> 
             yield Missing(one.topic, one.partition, one.first_offset, one.next_offset, reason)
 
 
-def _since(wanted: Selection, rows: pa.Table, order: str) -> int | None:
+def since(wanted: Selection, rows: pa.Table, order: str) -> int | None:
     """No earlier row can belong to the answer: a full page, newest first, ends at its last row."""
     full = wanted.limit is not None and wanted.descending and 0 < wanted.limit <= rows.num_rows
     if full and order in rows.column_names:

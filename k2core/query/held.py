@@ -6,7 +6,7 @@ time, so that forgetting drops whole runs; what was forgotten is told as one num
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -104,6 +104,18 @@ class Held:
         gone = [r for r in self._runs if r.last_us < before_us and r.last_offset < below]
         self._runs = [r for r in self._runs if r.last_us >= before_us or r.last_offset >= below]
         return max((r.mark for r in gone), default=-1)
+
+    def drop(self, first: int, following: int) -> None:
+        """Drop ids whose first copy lies at one of these offsets, as if it had never been."""
+        self._recent = {key: at for key, at in self._recent.items() if not first <= at < following}
+        runs = []
+        for run in self._runs:
+            keep = (run.offsets < first) | (run.offsets >= following)
+            if keep.all():
+                runs.append(run)
+            elif keep.any():
+                runs.append(replace(run, keys=run.keys[keep], offsets=run.offsets[keep]))
+        self._runs = runs
 
     def _seal(self) -> None:
         if not self._recent:

@@ -1,6 +1,6 @@
 """Pinning a query: first the tail's ends H, then the snapshot S with its offsets B, and where the halves meet.
 
-The other order loses rows: what is committed and dropped between the two looks would be in neither half. A snapshot
+Shed records are in the log and not in the table: below B only the table is asked where they may be. The other order loses rows: what is committed and dropped between the two looks would be in neither half. A snapshot
 that the tail does not build on (a rollback) is never joined with it.
 """
 
@@ -68,10 +68,12 @@ def pin(tail: Tail, source: SourceTable, ends: Offsets | None, wait_s: float, de
             kind="foreign-snapshot",
             status=500,
         )
-    if not _built_on(view, snapshot, source):
+    if not _built_on(view, snapshot, source) or view.undone(snapshot):
         tail.rolled_back()
-        if not tail.wait(lambda v: _built_on(v, snapshot, source), min(wait_s, deadline.left())):
-            raise QueryError("the tail is being rebuilt after a rollback of the table", kind="rebuilding",
+        if not tail.wait(
+            lambda v: _built_on(v, snapshot, source) and not v.undone(snapshot), min(wait_s, deadline.left())
+        ):
+            raise QueryError("the tail is being rebuilt: the table was rolled back, or records were shed", kind="rebuilding",
                              status=503, retry_after=1)  # fmt: skip
         return pin(tail, source, ends, wait_s, deadline)
     if ends is not None and not _reaches(view, snapshot, ends):
@@ -90,12 +92,15 @@ def split(pinned: Pinned, *, prefer_hot: bool) -> Split:
         prefer_hot: Take committed rows from the tail too, as far back as it holds them.
     """
     view, stored = pinned.view, pinned.snapshot.offsets
+    shed: dict[Partition, int] = {}
+    for one in pinned.snapshot.shed:  # what was shed is in the tail, and must come from neither half
+        shed[one.place] = max(one.next_offset, shed.get(one.place, 0))
     cold: dict[Partition, int] = {}
     hot: dict[Partition, int] = {}
     holes: dict[Partition, tuple[int, int]] = {}
     for partition, end in pinned.ends.items():
         start, middle = view.starts.get(partition, 0), stored.get(partition, 0)
-        if prefer_hot and start < middle and end <= view.ends.get(partition, 0):
+        if prefer_hot and shed.get(partition, 0) <= start < middle and end <= view.ends.get(partition, 0):
             middle = start
         cold[partition], hot[partition] = min(middle, end), max(middle, start)
         if middle < min(start, end):

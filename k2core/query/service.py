@@ -27,6 +27,7 @@ from k2core.query.gone import gone_from
 from k2core.query.halves import Halves
 from k2core.query.keyorder import key_of
 from k2core.query.pin import Pinned, pin, split
+from k2core.query.shed import shed_from
 from k2core.query.spelling import unseen
 from k2core.query.symbols import count_symbols, merge_symbols
 from k2core.query.tail import Tail
@@ -253,9 +254,10 @@ def _next_cursor(
 def _answer(
     halves: Halves, rows: pa.Table, reproducible: bool, following: str | None, wanted: Selection, request: RowsRequest
 ) -> Answer:
-    gone = gone_from(halves.pinned, wanted, rows, halves.tail.parts.data_type.order)
+    order = halves.tail.parts.data_type.order
+    lacking = (*gone_from(halves.pinned, wanted, rows, order), *shed_from(halves.pinned, wanted, rows, order))
     return Answer(
-        rows=rows, pin=halves.pinned.ends, snapshot_id=halves.pinned.snapshot.id, missing=(*halves.missing, *gone),
+        rows=rows, pin=halves.pinned.ends, snapshot_id=halves.pinned.snapshot.id, missing=(*halves.missing, *lacking),
         reproducible=reproducible, next_cursor=following, explain=halves.explain, symbols=wanted.symbols, warnings=_warned(halves, rows, request),
     )  # fmt: skip
 

@@ -19,7 +19,7 @@ from k2core.errors import OffsetGoneError, QueryError
 from k2core.interfaces.broker import Broker
 from k2core.interfaces.query import SourceTable
 from k2core.query.bell import Bell
-from k2core.query.follower import Follower, Parts, RolledBackError
+from k2core.query.follower import Follower, Parts, RolledBackError, Taken
 from k2core.query.freshness import Freshness
 from k2core.query.view import View
 from k2core.records.data_type import DataType
@@ -34,6 +34,12 @@ SHOWN_HOLES = 1000
 
 LOOK_S = 1.0
 """Seconds between two looks at the table."""
+
+TABLE_METRICS = {
+    "rows": "k2_table_rows", "files": "k2_table_files", "bytes": "k2_table_size_bytes",
+    "snapshots": "k2_table_snapshots",
+}  # fmt: skip
+"""By what a source calls its figures."""
 
 
 class Tail:
@@ -74,6 +80,7 @@ class Tail:
         self._follower: Follower | None = None
         self._looked = self._asked = float("-inf")
         self._void = self._gone = False
+        self._shown: int | None = -1
         self._read = 0
         self.freshness = Freshness(clock)
         self._ledger = HoleLedger()
@@ -155,7 +162,7 @@ class Tail:
         taken = follower.poll(timeout)
         self._gone = False
         if taken is not None:
-            self.freshness.seen(taken.rows)
+            self._taken(taken)
             self._read += taken.records
             self._ledger.note(*taken.identities)
         now = self.parts.clock.monotonic()
@@ -165,6 +172,21 @@ class Tail:
         if self._find_topics is not None and now - self._asked >= self.parts.settings.topics_s:
             self._asked = now
             self._learn(tuple(self._find_topics()))
+
+    def stalled(self) -> None:
+        """Reading failed; whoever advances the tail tries again."""
+        self._metrics.add("k2_serve_tail_stalls_total", data_type=self.parts.data_type.name)
+
+    def _taken(self, taken: Taken) -> None:
+        metrics, name, now_us = self._metrics, self.parts.data_type.name, self.parts.clock.now_us()
+        metrics.observe_each("k2_serve_freshness_seconds", self.freshness.seen(taken.rows), data_type=name)
+        metrics.add("k2_serve_tail_read_records_total", taken.records, data_type=name)
+        metrics.add("k2_serve_tail_duplicates_total", taken.duplicates, data_type=name)
+        for timestamp_us, count in taken.times:
+            delay = max(0.0, (now_us - timestamp_us) / 1e6)
+            metrics.observe("k2_serve_tail_delay_seconds", delay, count, data_type=name)
+        newest_s = max(timestamp_us for timestamp_us, _ in taken.times) / 1e6
+        metrics.set("k2_serve_tail_last_record_timestamp_seconds", newest_s, data_type=name)
 
     def _learn(self, topics: tuple[str, ...]) -> None:
         """Take in topics that were made since: of a connector added later, or of another data type of one."""
@@ -181,11 +203,25 @@ class Tail:
         self.holes, self.missing = tuple(self._ledger.missing()[-SHOWN_HOLES:]), self._ledger.totals()
         self._metrics.set("k2_serve_tail_rows", view.rows, data_type=name)
         self._metrics.set("k2_serve_tail_lag_records", self.lag, data_type=name)
+        self._metrics.set("k2_serve_tail_bytes", view.size, data_type=name)
+        self._look_at_table(view)
+
+    def _look_at_table(self, view: View) -> None:
+        """Tell the table's figures where it has a new snapshot, and once at first."""
+        if self._shown == view.seen.id:
+            return
+        self._shown, name = view.seen.id, self.parts.data_type.name
+        for figure, value in self.parts.source.stats().items():
+            if metric := TABLE_METRICS.get(figure):
+                self._metrics.set(metric, value, data_type=name)
+        when_s = view.seen.timestamp_ms / 1000
+        self._metrics.set("k2_table_last_snapshot_timestamp_seconds", when_s, data_type=name)
 
     def _build(self) -> None:
         old, fresh = self._follower, Follower(self.parts)
         if old is not None:
             self.rebuilt += 1
+            self._metrics.add("k2_serve_tail_rebuilds_total", data_type=self.parts.data_type.name)
             log.warning("tail rebuilt data_type=%s snapshot=%s", self.parts.data_type.name, fresh.view.seen.id)
             target = {} if self._gone else old.view.ends
             while any(fresh.view.ends.get(p, 0) < n for p, n in target.items()) and (taken := fresh.poll(0)):

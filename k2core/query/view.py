@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from k2core.interfaces.broker import Partition
 from k2core.interfaces.query import Selection, Snapshot
+from k2core.query.copies import Copies
 from k2core.query.slices import Lane, join, pieces_of
 
 
@@ -36,6 +37,7 @@ class View:
         recent: What was read after that, in log order.
         rows: Rows of both.
         size: Bytes of both.
+        copies: What was dropped as a copy of an uncommitted record; the window's own.
     """
 
     seen: Snapshot
@@ -46,6 +48,7 @@ class View:
     recent: tuple[pa.RecordBatch, ...] = ()
     rows: int = 0
     size: int = 0
+    copies: Copies = field(default_factory=Copies)
     _cut: _Cut = field(default_factory=_Cut, init=False, repr=False)
 
     @property
@@ -56,6 +59,10 @@ class View:
         if self._cut.lanes is None:
             self._cut.lanes = with_rows(self.settled, self.recent, self.order)
         return self._cut.lanes
+
+    def undone(self, snapshot: Snapshot) -> bool:
+        """Whether a snapshot says that records were shed of which others were dropped here as copies."""
+        return self.copies.undone(snapshot, self.seen.offsets)
 
     @property
     def is_cut(self) -> bool:

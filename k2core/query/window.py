@@ -9,7 +9,7 @@ below the record's own position.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,13 @@ import numpy.typing as npt
 from k2core.interfaces.broker import Offsets, Partition
 from k2core.interfaces.dedup import StoredIdentities
 from k2core.interfaces.identities import IdentityBatch, Stream, number_of
+from k2core.interfaces.shed import Shed
+from k2core.query.copies import Copies
 from k2core.query.held import NEVER, Held
+from k2core.records.topics import Topic
 
+Longs = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 Lookup = Callable[[IdentityBatch], npt.NDArray[np.bool_]]
 FEW = 32
 """Records of a partition up to which `_all_new` is tried."""
@@ -39,6 +44,7 @@ class Window:
         self._length, self._span = length_us, max(1, length_us // SPANS)
         self._held: dict[Partition, dict[tuple[Stream, str], Held]] = {}
         self._marks: dict[Partition, dict[Stream, int]] = {}
+        self.copies = Copies()
 
     def __len__(self) -> int:
         return sum(len(h) for streams in self._held.values() for h in streams.values())
@@ -69,6 +75,8 @@ class Window:
             own, held = batch.offsets[group.at], self._first(batch.partition, group)
             new = np.minimum(held, _first_here(group.keys, own)) >= own
             fresh[group.at] = new
+            if learn and not new.all():
+                self._note_copies(batch.partition, group, held, own, new)
             unsure[group.at] = new & (held != own) & self._below_mark(batch, group)
         if unsure.any():
             fresh[unsure] = ~lookup(batch.where(unsure))
@@ -86,6 +94,14 @@ class Window:
                     found[stream] = max(held.largest, self._marks.get(partition, {}).get(stream, -1))
         return found
 
+    def forget_shed(self, ranges: Sequence[Shed]) -> None:
+        """Records of these ranges were shed: their identities were never had."""
+        for one in ranges:
+            names = one.names
+            for (stream, _), held in self._held.get(one.place, {}).items():
+                if stream.symbol in names and stream.exchange == Topic.parse(one.topic).exchange:
+                    held.drop(one.first_offset, one.next_offset)
+
     def forget(self, now_us: int, below: Offsets) -> None:
         """Forget what left the window before `now_us`, only below the offsets `below` of a snapshot that was seen."""
         for partition, streams in self._held.items():
@@ -96,6 +112,10 @@ class Window:
                     marks[stream] = max(mark, marks.get(stream, -1))
                 if not len(held):
                     del streams[stream, space]
+
+    def _note_copies(self, partition: Partition, group: _Group, held: Longs, own: Longs, new: Mask) -> None:
+        first = np.minimum(held, _first_here(group.keys, own))
+        self.copies.note(partition, group.stream.symbol, first[~new])
 
     def _all_new(self, batch: IdentityBatch) -> bool:
         """Whether each number lies above all that its stream has had, as nearly always; they are then held.

@@ -1,4 +1,4 @@
-"""The data types that come with k2: trades and quotes, and the dead letters that live in the log alone."""
+"""The data types that come with k2: trades and quotes; dead letters and levels, which live in the log alone."""
 
 from __future__ import annotations
 
@@ -77,4 +77,22 @@ DEAD_LETTERS = DataType(
     ),
 )
 
-BUILTIN_DATA_TYPES: tuple[DataType, ...] = (TRADES, QUOTES, DEAD_LETTERS)
+LEVELS = DataType(
+    name="levels",
+    summary="how much writers give up under load, as each level is entered",
+    record_name="DegradationLevel",
+    versions=1,
+    columns=(
+        Column("symbol", "string", doc="partition key: the table's name"),
+        Column("exchange", "string", doc="always k2: this is no market's topic"),
+        Column("exchange_timestamp_ms", "long", doc="when it was told, Unix ms"),
+        Column("writer", "string", doc="who tells it: host:pid"),
+        Column("level", "string", doc="NORMAL, SOFT, GRACEFUL, AGGRESSIVE or CIRCUIT_BREAK"),
+        Column("previous", "string", doc="the level before; the same where it lasts"),
+        Column("cause", "string", doc="lag or memory"),
+        Column("lag_records", "long", doc="records behind, at that moment"),
+        Column("memory_ratio", "double", doc="resident memory of its limit, at that moment"),
+    ),
+)
+
+BUILTIN_DATA_TYPES: tuple[DataType, ...] = (TRADES, QUOTES, DEAD_LETTERS, LEVELS)

@@ -31,7 +31,7 @@ class Status:
         at_ms: When it said so, Unix ms.
         state: `starting`, `running`, `draining`, `stopped`, `failed`.
         detail: One line for people: why it is in that state.
-        values: Metric values: [name, [[label, value] …], number].
+        values: Metric values: [name, [[label, value] …], number]; counters and gauges that are not 0.
         facts: Whatever else others need to know.
     """
 
@@ -56,12 +56,16 @@ class StatusFile:
         self._path = folder / f"{name}.json"
         self._name, self._clock, self._metrics = name, clock, metrics
         self._failing = False
+        self.last: Status | None = None
+        """What was said last, written or not."""
         folder.mkdir(parents=True, exist_ok=True)
 
     def publish(self, state: str, detail: str = "", facts: Mapping[str, Any] | None = None) -> None:
         """Replace the file. Readers see the old one or the new one, whole."""
-        values = [(n, list(ls), v) for n, ls, v in self._metrics.snapshot()]
-        status = Status(self._name, os.getpid(), self._clock.now_ms(), state, detail, values, dict(facts or {}))
+        values = [(n, list(ls), v) for n, ls, v in self._metrics.snapshot() if v]
+        self.last = status = Status(
+            self._name, os.getpid(), self._clock.now_ms(), state, detail, values, dict(facts or {})
+        )
         fresh = self._path.with_suffix(f".{os.getpid()}.tmp")
         try:
             fresh.write_bytes(msgspec.json.encode(status))

@@ -5,8 +5,9 @@ Nothing survives the process. Everything else that `BrokerSuite` asks of a log i
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from k2core.interfaces.broker import (
     TopicInfo,
     TopicSpec,
 )
+from k2core.interfaces.sharing import Leaving, Membership
+from k2core.testing.sharing import Group, GroupMembership
 
 
 class MemoryLog(Broker):
@@ -35,6 +38,8 @@ class MemoryLog(Broker):
         retention_s: Blocks older than this go when something is appended, if every registered consumer released them;
             None keeps all that `trim` does not remove.
         number: Ends every topic's id: two logs with different numbers have different topics of one name.
+        session_s: Partitions are shared by all who join under a name; whoever asks for nothing for so long is gone. None:
+            the log shares nothing.
 
     Attributes:
         blocks: What the log holds, by partition.
@@ -48,7 +53,7 @@ class MemoryLog(Broker):
 
     def __init__(
         self, clock: Clock, *, fault: Callable[[str], None] | None = None, retention_s: float | None = None,
-        number: int = 1,
+        number: int = 1, session_s: float | None = None,
     ) -> None:  # fmt: skip
         self.fault = fault or _nothing
         self.changed = threading.Condition(threading.RLock())
@@ -60,6 +65,9 @@ class MemoryLog(Broker):
         self._schemas: dict[str, tuple[str, ...]] = {}
         self._names: dict[str, set[str]] = {}
         self._promised_us = 0
+        self._session_s = session_s
+        self._groups: dict[str, Group] = {}
+        self._joined = 0
 
     @property
     def blocks(self) -> dict[Partition, list[LogBlock]]:
@@ -101,6 +109,23 @@ class MemoryLog(Broker):
     def _require_known(self, topics: Sequence[str]) -> None:
         if missing := sorted(set(topics) - set(self._topics)) if self._topics else []:
             raise BrokerError(f"no topic {', '.join(missing)} in this log; call ensure_topics first")
+
+    def join(self, name: str, topics: Sequence[str], leaving: Leaving | None = None) -> Membership:
+        """A place among those who share the topics' partitions; all of them where nothing is shared."""
+        if self._session_s is None:
+            return super().join(name, topics, leaving)
+        group = self._groups.setdefault(name, Group(self._session_s))
+        self._joined += 1
+
+        def every() -> list[Partition]:
+            return [(t, n) for t in topics if t in self._topics for n in range(self._topics[t].partitions)]
+
+        @contextlib.contextmanager
+        def state() -> Iterator[Group]:
+            with self.changed:
+                yield group
+
+        return GroupMembership(state, f"{self._joined:06d}", every, leaving, self._clock)
 
     def register(self, name: str, topics: Sequence[str]) -> None:
         """Keep what this consumer has not released of these topics."""
@@ -187,11 +212,14 @@ class MemoryLog(Broker):
             while len(blocks) > 1 and blocks[0].next_offset <= below:
                 del blocks[0]
 
-    def read(self, topics: frozenset[str], positions: dict[Partition, int], most: int) -> list[LogBlock]:
+    def read(
+        self, topics: frozenset[str], positions: dict[Partition, int], most: int,
+        only: frozenset[Partition] | None = None,
+    ) -> list[LogBlock]:  # fmt: skip
         """Blocks from positions on; moves the positions."""
         found: list[LogBlock] = []
         for partition, blocks in self._blocks.items():
-            if partition[0] not in topics or not blocks:
+            if partition[0] not in topics or not blocks or (only is not None and partition not in only):
                 continue
             at = positions.get(partition, 0)
             if at < (start := self._start(partition)):
@@ -245,13 +273,14 @@ class _MemoryConsumer(Consumer):
     def __init__(self, log: MemoryLog, topics: frozenset[str]) -> None:
         self._log, self._topics = log, topics
         self._at: dict[Partition, int] = {}
+        self._only: tuple[frozenset[Partition], ...] = ()
 
     def poll(self, max_records: int, timeout: float) -> Sequence[LogBlock]:
         self._log.fault("poll")
         found: list[LogBlock] = []
 
         def look() -> bool:
-            found.extend(self._log.read(self._topics, self._at, max_records))
+            found.extend(self._log.read(self._topics, self._at, max_records, *self._only))
             return bool(found)
 
         with self._log.changed:
@@ -262,7 +291,10 @@ class _MemoryConsumer(Consumer):
     def seek(self, offsets: Offsets) -> None:
         self._at.update(offsets)
 
+    def only(self, partitions: frozenset[Partition]) -> None:
+        self._only = (partitions,)
+
     def positions(self) -> Offsets:
         topics = {name: info.partitions for name, info in self._log.topics().items() if name in self._topics}
         every = {(name, p): 0 for name, partitions in topics.items() for p in range(partitions)}
-        return {**every, **self._at}
+        return {p: o for p, o in {**every, **self._at}.items() if all(p in only for only in self._only)}

@@ -6,25 +6,23 @@ them, as a rollback leaves them alone. Each `MemorySinkTable` is one writer's ho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from k2core.errors import CommitConflictError, CommitUnknownError, FencedError, SinkError
 from k2core.interfaces.broker import Offsets, Partition
 from k2core.interfaces.dedup import StoredIdentities
-from k2core.interfaces.frames import ChannelFacts
-from k2core.interfaces.identities import IdentityBatch, Stream, number_of
 from k2core.interfaces.query import QuerySource, Snapshot, SourceTable
+from k2core.interfaces.shed import Shed
 from k2core.interfaces.sink import Head, LogFacts, MaintenanceReport, Ownership, Sink, SinkTable, Staged
 from k2core.records.data_type import DataType
+from k2core.testing.memory_identities import MemoryIdentities
 from k2core.testing.memory_table import MemoryTable, Row
 
 Fault = Callable[[str], None]
-NOTHING_YET = 1 << 62
 
 
 class MemoryLake(MemoryTable):
@@ -46,6 +44,7 @@ class MemoryLake(MemoryTable):
         self.takings = self.commits = 0
         self.reached: dict[Partition, int] = {}
         self.on_the_way: list[Callable[[], None]] = []
+        self._alone = threading.RLock()
 
     @property
     def main(self) -> Snapshot:
@@ -59,8 +58,7 @@ class MemoryLake(MemoryTable):
     @property
     def rows(self) -> tuple[Row, ...]:
         """All rows at the head."""
-        found: tuple[Row, ...] = self.newest().extra
-        return found
+        return tuple(self.newest().extra)
 
     @property
     def offsets(self) -> Offsets:
@@ -82,15 +80,16 @@ class MemoryLake(MemoryTable):
         self, rows: list[Row], owned: Ownership, expect: Offsets, offsets: Offsets, facts: LogFacts | None = None
     ) -> None:
         """One commit, all or nothing."""
-        self.check(owned)
-        there = self.offsets
-        if moved := {p: o for p in owned.partitions if (o := there.get(p, 0)) != expect.get(p, 0)}:
-            raise CommitConflictError(f"offsets are {moved}")
-        if strange := sorted(p for p, o in offsets.items() if p not in owned.partitions or o < there.get(p, 0)):
-            raise SinkError(f"{strange} are not owned, or would go back")
-        self.commit(rows, offsets, facts)
-        self.commits += 1
-        self.reached.update({p: max(o, self.reached.get(p, 0)) for p, o in offsets.items()})
+        with self._alone:
+            self.check(owned)
+            there = self.offsets
+            if moved := {p: o for p in owned.partitions if (o := there.get(p, 0)) != expect.get(p, 0)}:
+                raise CommitConflictError(f"offsets are {moved}")
+            if strange := sorted(p for p, o in offsets.items() if p not in owned.partitions or o < there.get(p, 0)):
+                raise SinkError(f"{strange} are not owned, or would go back")
+            self.commit(rows, offsets, facts)
+            self.commits += 1
+            self.reached.update({p: max(o, self.reached.get(p, 0)) for p, o in offsets.items()})
 
     def arrive(self) -> bool:
         """A swap of which nothing was heard reaches the table after all; whether it landed."""
@@ -124,9 +123,7 @@ class MemorySinkTable(SinkTable):
     def head(self) -> Head:
         """The newest snapshot."""
         self._fault("head")
-        now = self.lake.newest()
-        ids = dict(self.lake.topic_ids)
-        return Head(snapshot_id=now.id, offsets=now.offsets, topic_ids=ids, stamps=now.stamps, gone=now.gone)
+        return self._head()
 
     def take_over(self, partitions: frozenset[Partition], topic_ids: Mapping[str, str], owner: str) -> Ownership:
         """A new token."""
@@ -136,6 +133,13 @@ class MemorySinkTable(SinkTable):
         self.lake.tokens.update(dict.fromkeys(partitions, token))
         self.lake.topic_ids.update(topic_ids)
         return Ownership(token, partitions)
+
+    def take_more(
+        self, owned: Ownership, partitions: frozenset[Partition], topic_ids: Mapping[str, str], owner: str
+    ) -> Ownership:
+        """A new token for all, where the old one stands."""
+        self.lake.check(owned)
+        return self.take_over(owned.partitions | partitions, topic_ids, owner)
 
     def check_owned(self, owned: Ownership) -> None:
         """Whether the token stands."""
@@ -158,11 +162,12 @@ class MemorySinkTable(SinkTable):
             raise
         swap()
         self._fault("reply")
-        now = self.lake.newest()
-        return Head(
-            snapshot_id=now.id, offsets=now.offsets, topic_ids=dict(self.lake.topic_ids), stamps=now.stamps,
-            gone=now.gone,
-        )  # fmt: skip
+        return self._head()
+
+    def restore(self, done: Sequence[Shed]) -> Head:
+        """One more snapshot of the same rows."""
+        self.lake.restore(done)
+        return self._head()
 
     def discard(self, staged: Staged) -> None:
         """Counts."""
@@ -173,58 +178,16 @@ class MemorySinkTable(SinkTable):
         """Look-ups at the head."""
         return MemoryIdentities(self.lake, self._fault, {})
 
+    def _head(self) -> Head:
+        said = {name: getattr(self.lake.newest(), name) for name in ("offsets", "stamps", "gone", "shed")}
+        return Head(snapshot_id=self.lake.newest().id, topic_ids=dict(self.lake.topic_ids), **said)
+
     def maintain(self, *, dry_run: bool = False) -> MaintenanceReport:
         """The same rows in other files."""
         self._fault("maintain")
         if not dry_run and self.lake.newest().id is not None:
             self.lake.compact()
         return MaintenanceReport(dry_run=dry_run, counts={"files_compacted": 1})
-
-
-class MemoryIdentities(StoredIdentities):
-    """Look-ups by brute force; knows of ids what it is told by `declared`, as real tables do."""
-
-    def __init__(self, lake: MemoryLake, fault: Fault, facts: Mapping[str, ChannelFacts]) -> None:
-        self._lake, self._fault, self._facts = lake, fault, facts
-
-    def declared(self, facts: Mapping[str, ChannelFacts]) -> MemoryIdentities:
-        """The same, knowing what connectors declare."""
-        return MemoryIdentities(self._lake, self._fault, {**self._facts, **facts})
-
-    def _rows(self, partition: Partition) -> list[Row]:
-        return [r for r in self._lake.rows if (r["topic"], r["log_partition"]) == partition]
-
-    def contains(self, batch: IdentityBatch) -> npt.NDArray[np.bool_]:
-        """Which are stored below the batch's own offsets."""
-        self._fault("look-up")
-        first: dict[tuple[Stream, str], int] = {}
-        for row in self._rows(batch.partition):
-            key = _stream(row), row[self._lake.id_column]
-            first[key] = min(first.get(key, row["log_offset"]), row["log_offset"])
-        keys = [(batch.streams[s], str(i)) for s, i in zip(batch.stream.tolist(), batch.ids.tolist(), strict=True)]
-        own = batch.offsets.tolist()
-        return np.array([first.get(k, NOTHING_YET) < o for k, o in zip(keys, own, strict=True)], bool)
-
-    def load(self, partition: Partition, since_us: int) -> Iterator[IdentityBatch]:
-        """Rows of one partition, in no order."""
-        rows = [r for r in self._rows(partition) if r["log_timestamp"] >= since_us]
-        for part in (rows[::2], rows[1::2]):
-            if part:
-                yield _identities(self._lake, partition, part, self._of(part[0]))
-
-    def marks(self, partition: Partition, before_us: int) -> dict[Stream, int]:
-        """The largest mark key of each stream among older rows."""
-        self._fault("marks")
-        found: dict[Stream, int] = {}
-        for row in self._rows(partition):
-            if row["log_timestamp"] < before_us:
-                number = number_of(row[self._lake.id_column]) if self._of(row).ids != "opaque" else None
-                key = row[self._lake.data_type.order] if number is None else number
-                found[_stream(row)] = max(key, found.get(_stream(row), -1))
-        return found
-
-    def _of(self, row: Row) -> ChannelFacts:
-        return self._facts.get(row["topic"], self._facts.get(row["exchange"], ChannelFacts(ids="opaque")))
 
 
 class MemorySink(Sink):
@@ -267,21 +230,3 @@ class MemorySource(QuerySource):
 
 def _nothing(name: str) -> None:
     """No fault."""
-
-
-def _stream(row: Row) -> Stream:
-    return Stream(row["exchange"], row["symbol"], row["id_epoch"])
-
-
-def _identities(lake: MemoryLake, partition: Partition, rows: list[Row], facts: ChannelFacts) -> IdentityBatch:
-    streams = sorted({_stream(r) for r in rows})
-    numbers = [number_of(r[lake.id_column]) for r in rows]
-    texts = np.array([r[lake.id_column] for r in rows], object)
-    return IdentityBatch(
-        data_type=lake.data_type.name, partition=partition, kind=facts.ids, streams=tuple(streams),
-        stream=np.array([streams.index(_stream(r)) for r in rows], np.int32), event_time=facts.event_time,
-        ids=texts if None in numbers else np.array(numbers, np.int64),
-        order_ms=np.array([r[lake.data_type.order] for r in rows], np.int64),
-        offsets=np.array([r["log_offset"] for r in rows], np.int64),
-        timestamps_us=np.array([r["log_timestamp"] for r in rows], np.int64),
-    )  # fmt: skip

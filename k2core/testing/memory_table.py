@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from k2core.interfaces.dedup import StoredIdentities
 from k2core.interfaces.frames import IdKind
 from k2core.interfaces.identities import IdentityBatch, Stream
 from k2core.interfaces.query import Scanned, Selection, Snapshot, SourceTable
+from k2core.interfaces.shed import Shed, merged_shed, restored_shed
 from k2core.interfaces.sink import LogFacts
 from k2core.records.data_type import DataType
 
@@ -40,6 +41,11 @@ class MemoryTable(SourceTable):
     def commit(self, rows: list[Row], offsets: Offsets, facts: LogFacts | None = None) -> Snapshot:
         """Add rows, offsets and what is to be kept with them in one step."""
         return self._land((*self._head.extra, *rows), {**self._head.offsets, **offsets}, facts)
+
+    def restore(self, done: Sequence[Shed]) -> Snapshot:
+        """Note what became of shed records, where that says anything new."""
+        shed = restored_shed(self._head.shed, done)
+        return self._head if shed == self._head.shed else self._land(self._head.extra, self._head.offsets, shed=shed)
 
     def compact(self) -> Snapshot:
         """The same rows in other files."""
@@ -133,13 +139,20 @@ class MemoryTable(SourceTable):
         """Rows and snapshots."""
         return {"rows": len(self._head.extra), "files": 1, "snapshots": len(self._snapshots)}
 
-    def _land(self, rows: tuple[Row, ...], offsets: Offsets, facts: LogFacts | None = None) -> Snapshot:
+    def _land(
+        self,
+        rows: tuple[Row, ...],
+        offsets: Offsets,
+        facts: LogFacts | None = None,
+        shed: tuple[Shed, ...] | None = None,
+    ) -> Snapshot:
         self._number += 1
         before, facts = self._head, facts or LogFacts()
         still = {p: s for p, s in before.stamps.items() if offsets.get(p) == before.offsets.get(p)}
         self._head = Snapshot(
             id=self._number, parent_id=before.id, offsets=dict(offsets), timestamp_ms=self._number, extra=rows,
             stamps={**still, **facts.stamps}, gone=(*before.gone, *facts.gone),
+            shed=merged_shed(before.shed, facts.shed) if shed is None else shed,
         )  # fmt: skip
         self._snapshots[self._number] = self._head
         return self._head

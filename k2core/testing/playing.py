@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from k2core.clock import Clock, SystemClock
+from k2core.testing import issued
 from k2core.testing.dialect import Dialect
 from k2core.testing.exchange import FakeExchange, ServerLimits
+from k2core.testing.issued import Issued, Meaning
 from k2core.testing.local import LocalExchange
 from k2core.testing.tape import Event
 from k2core.testing.tape_settings import TapeSettings
+from k2core.testing.wording import broken_off
 
 _BURST_S = 0.002
-Meaning = Iterable[tuple[str, dict[str, Any]]]
 
 
 class _Frame(NamedTuple):
@@ -58,66 +60,67 @@ class Placed(NamedTuple):
     payload: bytes
 
 
-class Issued:
-    """The oracle's memory: notes frames as they are sent, and says which records a table must hold.
-
-    Args:
-        meaning: Data type and record of each event in a frame.
-    """
-
-    def __init__(self, meaning: Callable[[bytes], Meaning]) -> None:
-        self._meaning = meaning
-        self._unread: deque[bytes] = deque()
-        self._records: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
-
-    def note(self, payload: bytes) -> None:
-        """A sound frame was sent; the same frame again is the same records."""
-        self._unread.append(payload)
-
-    def records(self, data_type: str) -> list[dict[str, Any]]:
-        """Distinct records, in the order in which they were first sent; the first of an id counts."""
-        while self._unread:
-            for name, record in self._meaning(self._unread.popleft()):
-                key = record["symbol"], record["trade_id"] if name == "trades" else record["update_id"]
-                self._records.setdefault(name, {}).setdefault(key, record)
-        return list(self._records.get(data_type, {}).values())
-
-
 class TapeExchange(LocalExchange):
     """A local exchange with a tape.
 
     Args:
         settings: How the tape is played.
-        dialect: The protocol it speaks.
-        tape: Its events, each with `at` (seconds) and `sound`.
-        limits: What it enforces.
+        dialect: The protocol it speaks; `speaks(symbols)` if it is left out.
+        tape: Its events, each with `at` (seconds) and `sound`; those of `settings` if it is left out.
+        limits: What it enforces; `enforces` if it is left out.
         clock: Time of the events.
 
     Attributes:
+        name: The market's name in records.
+        speaks: The protocol; made with the symbols.
+        enforces: The exchange's limits.
+        channels: By data type, what the exchange calls it.
         exchange: The server, for tests that want it to misbehave.
         counts: Frames sent so far: `sound`, `doubled` (sent a second time), `malformed`.
         clock: See there.
-        noted: What was issued; a dialect notes data frames here that it sends by itself.
+        noted: What was issued; a dialect notes data frames here that it sends by itself (`Dialect.memory.issue`).
     """
+
+    name: ClassVar[str] = ""
+    speaks: ClassVar[type[Dialect] | None] = None
+    enforces: ClassVar[ServerLimits | None] = None
+    channels: ClassVar[Mapping[str, str]] = {"trades": "trades", "quotes": "quotes"}
 
     def __init__(
         self,
         settings: TapeSettings,
-        dialect: Dialect,
-        tape: Sequence[Any],
+        dialect: Dialect | None = None,
+        tape: Sequence[Any] | None = None,
         *,
         limits: ServerLimits | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._played = settings
-        self._tape: Iterable[Any] = tape
         self.clock = clock or SystemClock()
-        self.exchange = FakeExchange(dialect, limits=limits, ledger=False, port=settings.port)
+        dialect = dialect or self._spoken(settings.symbols)
+        self.exchange = FakeExchange(dialect, limits=limits or self.enforces, ledger=False, port=settings.port)
         self.counts: Counter[str] = Counter()
         self.noted = Issued(self.meaning)
         self._again: list[_Frame] = []
         self._sound = 0
         self._notes = True
+        self._memory = dialect.memory
+        self._memory.noted = self.noted
+        self._tape: Iterable[Any] = self._behind(settings.tape() if tape is None else tape)
+
+    def _behind(self, tape: Sequence[Any]) -> Sequence[Any]:
+        """The tape without the events that happened before anybody could subscribe: the dialect remembers those."""
+        most = self._played.before
+        before = {n for n, event in enumerate(tape[:most]) if event.sound}
+        for n in sorted(before):
+            self._memory.keep(self.stream(tape[n]), self.render(tape[n], self.clock.now_ns() // 1000))
+        return [event for n, event in enumerate(tape) if n not in before] if before else tape
+
+    @classmethod
+    def _spoken(cls, symbols: Sequence[str]) -> Dialect:
+        if cls.speaks is None:
+            raise TypeError(f"{cls.__name__} says no `speaks`, the protocol, and was given no dialect")
+        return cls.speaks(symbols)
 
     def settings(self) -> dict[str, Any]:
         """Settings with which the connector reaches it; more, or others, where the connector needs them."""
@@ -146,13 +149,16 @@ class TapeExchange(LocalExchange):
             return Placed(self.stream(Event(0.0, data_type, symbol, None)), data_type, symbol, frame)
         return None
 
-    @abstractmethod
     def stream(self, event: Any) -> str:
-        """Name of the stream that carries an event."""
+        """Name of the stream that carries an event: channel and symbol, as `trades:BTC-USD`."""
+        return f"{self.channels[event.data_type]}:{event.symbol}"
 
     @abstractmethod
     def render(self, event: Any, now_us: int) -> bytes:
-        """The frame of an event that happens now, Unix µs; the dialect's `wrap` comes later."""
+        """The frame of an event that happens now, Unix µs; the dialect's `wrap` comes later.
+
+        One that is not sound is broken off behind this.
+        """
 
     @abstractmethod
     def meaning(self, payload: bytes) -> Meaning:
@@ -161,6 +167,39 @@ class TapeExchange(LocalExchange):
         Reads with the standard library and shares no code with the normalizer. Columns that cannot be known (receive
         times) are left out.
         """
+
+    def trade(
+        self, symbol: str, trade_id: str | int, price: str, quantity: str, side: str, at_us: int,
+        sequence_num: int | None = None,
+    ) -> tuple[str, dict[str, Any]]:  # fmt: skip
+        """A trade for `meaning`.
+
+        Args:
+            symbol: As the exchange spells it.
+            trade_id: The exchange's id.
+            price: The text that the frame prints.
+            quantity: Likewise.
+            side: The taker's.
+            at_us: The exchange's event time, Unix µs.
+            sequence_num: The exchange's contiguous number, where it has one.
+        """
+        return issued.trade(self.name, symbol, trade_id, price, quantity, side, at_us, sequence_num)
+
+    def quote(
+        self, symbol: str, update_id: str | int, bid: tuple[str, str], ask: tuple[str, str], at_us: int | None = None,
+        sequence_num: int | None = None,
+    ) -> tuple[str, dict[str, Any]]:  # fmt: skip
+        """A quote for `meaning`.
+
+        Args:
+            symbol: As the exchange spells it.
+            update_id: The exchange's id.
+            bid: Best price and the quantity at it, the texts that the frame prints.
+            ask: Likewise.
+            at_us: The exchange's event time, Unix µs; None where it prints none.
+            sequence_num: The exchange's contiguous number, where it has one.
+        """
+        return issued.quote(self.name, symbol, update_id, bid, ask, at_us, sequence_num)
 
     async def __aenter__(self) -> Self:
         await self.exchange.__aenter__()
@@ -199,9 +238,10 @@ class TapeExchange(LocalExchange):
                 continue
             payload = self.render(event, now_us)
             if not event.sound:
-                yield _Frame(self.stream(event), payload, "malformed")
+                yield _Frame(self.stream(event), broken_off(payload), "malformed")
                 continue
             frame = _Frame(self.stream(event), payload, "sound")
+            self._memory.keep(frame.stream, payload)
             self._sound += 1
             if every and self._sound % every == 0:
                 self._again.append(frame._replace(kind="doubled"))
@@ -237,22 +277,3 @@ def _bursts(tape: Iterable[Any], most: int) -> Iterator[list[Any]]:
         burst.append(event)
     if burst:
         yield burst
-
-
-def broken_off(frame: bytes) -> bytes:
-    """The first half of a frame: what a malformed event is sent as."""
-    return frame[: len(frame) // 2]
-
-
-def exact(text: str) -> float:
-    """A number of the tape as the double that the table must hold.
-
-    Raises:
-        ValueError: No double holds it.
-    """
-    from decimal import Decimal
-
-    value = float(text)
-    if Decimal(repr(value)) != Decimal(text):
-        raise ValueError(f"the tape holds {text}, which no double holds")
-    return value

@@ -6,7 +6,7 @@ A tape is a list of `Event`s in playing order; an exchange turns each into the b
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 FIRST_TRADE_ID = 3_735_683_259
@@ -143,6 +143,27 @@ def generated(
     chosen = pick.choices(markets, weights, k=len(kinds))
     moments = _moments(pick, len(kinds), seconds)
     return [market.next(at, kind) for kind, market, at in zip(kinds, chosen, moments, strict=True)]
+
+
+def grouped(tape: Iterable[Event], most: int, within_s: float = 0.01) -> Iterator[Event]:
+    """A tape whose frames hold several trades: those of a symbol that come close together. `what` is a list then.
+
+    Args:
+        tape: Events of one `Deal` or `Top` each.
+        most: Trades that a frame holds, at most; quotes stay alone, in lists of one.
+        within_s: How far behind its first one a frame's last trade may come.
+    """
+    open_frames: dict[str, Event] = {}
+    for event in tape:
+        together = event.sound and event.data_type == "trades"
+        frame = open_frames.get(event.symbol) if together else None
+        if frame and event.at < frame.at + within_s and len(frame.what) < most:
+            frame.what.append(event.what)
+            continue
+        event = event._replace(what=[event.what])
+        if together:
+            open_frames[event.symbol] = event
+        yield event
 
 
 def _moments(pick: random.Random, count: int, seconds: float) -> list[float]:

@@ -60,8 +60,10 @@ def require_consent(gone: Sequence[Gone], head: Head, parts: Parts, *, skip: boo
         )
 
 
-def pass_gone(parts: Parts, owned: Ownership, head: Head, *, skip: bool) -> Head:
-    """Move the table's offsets over what is gone, in a commit of its own, where that is allowed.
+def pass_gone(
+    parts: Parts, owned: Ownership, places: frozenset[Partition], head: Head, *, skip: bool
+) -> Head:  # fmt: skip
+    """Move the table's offsets of some owned partitions over what is gone, in a commit of its own, where allowed.
 
     Returns:
         The head to go on from: as given where nothing is gone.
@@ -71,7 +73,7 @@ def pass_gone(parts: Parts, owned: Ownership, head: Head, *, skip: bool) -> Head
         FencedError: Another writer took over.
         SinkError: The table cannot be reached; the head says whether the commit landed.
     """
-    gone = gone_ranges(parts.broker, head.offsets, owned.partitions)
+    gone = gone_ranges(parts.broker, head.offsets, places)
     if not gone:
         return head
     require_consent(gone, head, parts, skip=skip)

@@ -13,6 +13,7 @@ from k2core.interfaces.dedup import DedupStore
 from k2core.interfaces.sink import SinkTable
 from k2core.records.data_type import DataType
 from k2core.telemetry.metrics import Metrics
+from k2core.writer.shedding import Degradation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,7 @@ class Parts:
         logger: For lines about this pipeline.
         owner: Who takes partitions over, as `host:pid`.
         name: The consumer's name in the log, one per table.
+        degradation: What it gives up under load, and when; None: nothing.
         skip_gone: Whether the start may pass records that are gone from the log although the table wants them next.
     """
 
@@ -52,3 +54,4 @@ class Parts:
     owner: str
     name: str
     skip_gone: bool = False
+    degradation: Degradation | None = None

@@ -17,22 +17,22 @@ from k2core.admission.holes import Hole, HoleLedger
 from k2core.broker.spans import lag_of
 from k2core.clock import Clock
 from k2core.config.settings import WriterSettings
-from k2core.errors import CommitConflictError, FencedError, SinkError
+from k2core.degradation.levels import Level
+from k2core.errors import CommitConflictError, FencedError, K2Error, OffsetGoneError
 from k2core.interfaces.broker import Broker, Consumer, Offsets, Partition, Producer
 from k2core.interfaces.dedup import DedupStore
-from k2core.interfaces.sink import Gone, Ownership, SinkTable, Staged
+from k2core.interfaces.sink import Gone, SinkTable
 from k2core.records.data_type import DataType
 from k2core.telemetry.metrics import Metrics
-from k2core.writer.after import discard, tidy
-from k2core.writer.crash import crash_point
+from k2core.writer.commits import Commits
 from k2core.writer.intake import Intake
+from k2core.writer.measures import tell_lag
+from k2core.writer.owning import Owning
 from k2core.writer.parts import Parts
 from k2core.writer.schedule import Schedule
 from k2core.writer.settling import Settling
-from k2core.writer.start import agreed_head, take_over
-from k2core.writer.tell import tell_known, tell_landed
+from k2core.writer.shedding import Degradation
 from k2core.writer.waiting import Waiting
-from k2core.writer.watched import Watched
 
 
 class WriterPipeline:
@@ -56,52 +56,67 @@ class WriterPipeline:
         owner: str,
         name: str = "",
         skip_gone: bool = False,
+        degradation: Degradation | None = None,
     ) -> None:
         self.parts = Parts(
             data_type=data_type, topics=tuple(topics), consumer=consumer, producer=producer, broker=broker,
             table=sink_table, dedup=dedup, admission=admission, settings=settings, clock=clock, metrics=metrics,
-            logger=logger, owner=owner, name=name or f"write-{data_type.name}", skip_gone=skip_gone,
+            logger=logger, owner=owner, name=name or f"write-{data_type.name}", skip_gone=skip_gone, degradation=degradation,
         )  # fmt: skip
         self._ledger = HoleLedger()
         self._intake = Intake(self.parts, self._ledger)
         self._settling = Settling(self.parts)
-        self._waiting = Waiting()
-        self._owned = Ownership("", frozenset())
-        self._committed: dict[Partition, int] = {}
-        self._doubt: dict[Partition, int] | None = None
+        self._owning = Owning(self.parts, self._ledger, self._intake, self._settling, self._last_moment)
+        self._commits = Commits(self.parts, self._owning, self._settling, self._ledger)
         self._astray = True
         self._fence: FencedError | None = None
         self._schedule = Schedule(settings)
-        self._conflicts = 0
-        self.gone: tuple[Gone, ...] = ()
-        """What the table passed without having it, ever: the log had it no more."""
+        self.started = False
 
     @property
     def committed(self) -> Offsets:
         """The table's next offset of every owned partition."""
-        return dict(self._committed)
+        return dict(self._owning.committed)
 
     @property
     def waiting(self) -> int:
         """Records read and not committed."""
-        return self._waiting.records
+        return self._commits.waiting.records
 
     @property
-    def started(self) -> bool:
-        """Whether partitions were taken over."""
-        return bool(self._owned.token)
+    def shared(self) -> bool:
+        """Whether other writers may have partitions of this table; known once started."""
+        return self._owning.shared
+
+    @property
+    def maintains(self) -> bool:
+        """Whether the table's upkeep is this writer's: of those who share it, the one that has its first partition."""
+        return not self.shared or (min(self.parts.topics), 0) in self._owning.places
+
+    @property
+    def gone(self) -> tuple[Gone, ...]:
+        """What the table passed without having it, ever: the log had it no more."""
+        return self._owning.gone
+
+    @property
+    def level(self) -> Level:
+        """How much is given up now."""
+        return self._intake.shedding.level
 
     def start(self) -> None:
         """Take all partitions of all topics over, and read on from the table's offsets.
+
+        Where partitions are shared: become a member; what is ours is taken over by `step`, whenever it is.
 
         Raises:
             TopicChangedError: The log is not the one that fed the table.
             OffsetGoneError: The log no longer holds what the table wants next, and that may not be passed.
             SinkError: The table cannot be reached; call again.
         """
-        self._owned = take_over(self.parts, skip=self.parts.skip_gone)
+        self._owning.start()
+        self.started = True
         self._schedule.started(self.parts.clock.monotonic())
-        self._begin()
+        self._recover()
 
     def step(self, timeout: float) -> bool:
         """Read once and claim what is new.
@@ -116,8 +131,35 @@ class WriterPipeline:
             FencedError: Nothing is owned any more.
             K2Error: The log, the store or the table failed; nothing is lost, call again if it is not `Permanent`.
         """
+        more = self.attend()
         self._recover()
-        return self._intake.read(timeout, self._committed, self._waiting)
+        if more:
+            self._take(more)
+        owned = self._owning.places
+        if not owned and self.shared:
+            return False
+        try:
+            return self._intake.read(timeout, self._owning.committed, self._commits.waiting)
+        except OffsetGoneError:
+            self.check_owned()  # where others stored it and let it go, it is not ours any more
+            if not self.shared or self._owning.places == owned:
+                raise
+            return False
+
+    def attend(self) -> frozenset[Partition]:
+        """Take note of what is our share now, and give up what is not; cheap, and to be called often.
+
+        Returns:
+            What is ours and not taken yet.
+
+        Raises:
+            BrokerError: The log cannot tell.
+        """
+        lost, more = self._owning.follow() if self.started else (frozenset(), frozenset())
+        if lost:
+            self._commits.waiting.forget(lost)
+            self._owning.give_up(lost)
+        return more
 
     def due(self, now: float) -> bool:
         """Whether it is time for a commit.
@@ -125,7 +167,8 @@ class WriterPipeline:
         Args:
             now: `Clock.monotonic()`.
         """
-        return self._schedule.due(now, self._waiting.records)
+        waiting = self._commits.waiting
+        return self._schedule.due(now, waiting.records, waiting.held)
 
     def commit(self) -> bool:
         """Store everything that waits, with the offsets, in one atomic step.
@@ -139,18 +182,20 @@ class WriterPipeline:
         """
         self._recover()
         self._settling.run()
-        if not self._waiting.records:
+        if not self.waiting:
             return False
-        parts, began = self.parts, self.parts.clock.monotonic()
-        self._schedule.commits(began)
+        self._schedule.commits(self.parts.clock.monotonic())
         try:
-            crash_point("before-write")
-            staged = parts.table.stage(self._waiting.take(parts.data_type.table_schema))
-            crash_point("after-files")
-            return self._swap(staged)
-        finally:
-            spent = max(0.0, parts.clock.monotonic() - began)
-            parts.metrics.add("k2_writer_commit_seconds_total", spent, data_type=parts.data_type.name)
+            landed = self._commits.run()
+        except FencedError as error:
+            self._lose(error)
+            return False
+        except CommitConflictError:
+            self._drop()
+            raise
+        if not landed:
+            self._drop()
+        return landed
 
     def check_owned(self) -> None:
         """Learn whether somebody took over, without a commit; for when there is nothing to commit.
@@ -158,8 +203,10 @@ class WriterPipeline:
         Raises:
             FencedError: Somebody did, and nothing is owned any more.
         """
+        if not self._owning.places:
+            return
         try:
-            self.parts.table.check_owned(self._owned)
+            self.parts.table.check_owned(self._owning.held)
         except FencedError as error:
             self._lose(error)
 
@@ -167,128 +214,84 @@ class WriterPipeline:
         """Whether everything below these log ends was read, of what is owned."""
         positions = self._intake.positions()
         return all(
-            max(self._waiting.next.get(place, at), positions.get(place, 0), at) >= ends.get(place, 0)
-            for place, at in self._committed.items()
+            max(self._commits.waiting.next.get(place, at), positions.get(place, 0), at) >= ends.get(place, 0)
+            for place, at in self._owning.committed.items()
         )
 
+    def elsewhere(self, ends: Offsets) -> dict[Partition, int]:
+        """Records below these log ends that the table lacks, of partitions that are not owned; raises `SinkError`."""
+        theirs = {place: end for place, end in ends.items() if place not in self._owning.committed}
+        return lag_of(theirs, self.parts.table.head().offsets) if theirs else {}
+
     def lag(self) -> dict[Partition, int]:
-        """Records in the log beyond the table, by partition; also sets the gauge."""
-        lag = lag_of(self.parts.broker.ends(self.parts.topics), self._committed)
-        self.parts.metrics.set("k2_writer_lag_records", sum(lag.values()), data_type=self.parts.data_type.name)
+        """Records in the log beyond the table, by owned partition; also sets the gauge."""
+        ends, committed = self.parts.broker.ends(self.parts.topics), self._owning.committed
+        lag = lag_of({place: end for place, end in ends.items() if place in committed}, committed)
+        tell_lag(self.parts, sum(lag.values()), self._commits.waiting)
         return lag
 
     def holes(self) -> list[Hole]:
         """Ids that should be contiguous and are absent."""
         return self._ledger.missing()
 
+    def leave(self) -> None:
+        """Give everything up to those who share with us; what waits stays in the log."""
+        self._commits.waiting, self._commits.doubt = Waiting(), None
+        self._owning.leave()
+
     def close(self) -> None:
         """Release what is held; what waits stays in the log."""
+        self.leave()
         for part in (self.parts.consumer, self.parts.producer, self.parts.dedup, self.parts.table):
             part.close()
-
-    # ---- commits
-
-    def _swap(self, staged: Staged) -> bool:
-        expect = dict(self._committed)
-        offsets = {**{p: o for p, o in expect.items() if o}, **self._waiting.next}
-        try:
-            self.parts.table.commit(staged, self._owned, expect, offsets, self._waiting.facts())
-        except FencedError as error:
-            self._outcome("fenced")
-            discard(self.parts, staged)
-            self._lose(error)
-            return False
-        except CommitConflictError as error:
-            self._outcome("conflict")
-            discard(self.parts, staged)
-            self._conflict(error)
-            return False
-        except SinkError as error:
-            self._outcome("unknown")
-            self.parts.logger.warning("commit outcome unknown data_type=%s error=%s", self.parts.data_type.name, error)
-            self._doubt = offsets
-            return self._resolve()
-        crash_point("after-commit")
-        self._landed()
-        return True
-
-    def _landed(self) -> None:
-        waiting = self._waiting
-        self._outcome("landed")
-        self._doubt, self._conflicts, self._waiting = None, 0, Waiting()
-        for place, following in waiting.next.items():
-            self._settling.add(place, self._committed[place], following)
-            self._committed[place] = following
-        crash_point("before-settle")
-        self._settling.run()
-        tidy(self.parts, waiting.newest_us, self._committed)
-        tell_landed(self.parts, waiting, self._ledger)
-
-    def _outcome(self, outcome: str) -> None:
-        self.parts.metrics.add("k2_writer_commits_total", data_type=self.parts.data_type.name, outcome=outcome)
 
     # ---- what puts things right
 
     def _recover(self) -> None:
+        """Whole again, from what the table says, whatever the last call left behind."""
         if self._fence is not None:
             raise self._fence
-        if self._doubt is not None:
-            self._resolve()
+        if self._commits.doubt is not None and not self._commits.resolve():
+            self._drop()
         if self._astray:
-            self._begin()
+            self._drop()
+            self._owning.begin(self._owning.places)
+            self._astray = False
+        elif missing := self._owning.places - self._owning.committed.keys():
+            self._owning.begin(missing)
 
-    def _resolve(self) -> bool:
-        """The outcome of a commit is unknown: the table's offsets tell. No file is deleted: the swap may still land."""
-        doubt, there = self._doubt or {}, self.parts.table.head().offsets
-        if all(there.get(place, 0) == offset for place, offset in doubt.items()):
-            self._landed()
-            return True
-        self._drop()
-        return False
+    def _take(self, more: frozenset[Partition]) -> None:
+        """Our share grew."""
+        try:
+            self._owning.take(more)
+        except FencedError as error:
+            self._lose(error)
+        self._recover()
 
-    def _conflict(self, error: CommitConflictError) -> None:
-        self._drop()
-        self._conflicts += 1
-        self.parts.logger.warning("commit conflict data_type=%s error=%s", self.parts.data_type.name, error)
-        if self._conflicts >= self.parts.settings.conflicts:
-            self._conflicts = 0
-            raise error
+    def _last_moment(self, leaving: frozenset[Partition]) -> None:
+        """Partitions go to somebody else: what was read of them is stored now, or read again there."""
+        if not leaving & self._commits.waiting.next.keys():
+            return
+        try:
+            self.commit()
+        except K2Error as error:
+            self.parts.logger.warning(
+                "not committed before partitions went, others read it again data_type=%s error=%s",
+                self.parts.data_type.name, error,
+            )  # fmt: skip
 
     def _lose(self, error: FencedError) -> None:
         """Somebody else's token: the whole commit is dropped, what is lost given up, what is left read again."""
         self._drop()
-        lost = (error.partitions & self._owned.partitions) or self._owned.partitions
-        for place in lost:
-            self.parts.dedup.revoke(place)
-            self._committed.pop(place, None)
-        self._settling.drop(lost)
-        self._owned = Ownership(self._owned.token, self._owned.partitions - lost)
-        if not self._owned.partitions:
+        lost = (error.partitions & self._owning.places) or self._owning.places
+        self._owning.give_up(lost, by_force=True)
+        if not self._owning.places and not self._owning.shared:
             self._fence = error
             raise error
-        self.parts.logger.error("fenced data_type=%s lost=%d error=%s", self.parts.data_type.name, len(lost), error)
+        self.parts.logger.warning("fenced data_type=%s lost=%d error=%s", self.parts.data_type.name, len(lost), error)
 
     def _drop(self) -> None:
         """Nothing that was read since the last commit ever happened."""
-        for place, offset in self._committed.items():
-            self.parts.dedup.abandon(place, offset)
-        self._waiting, self._doubt, self._astray = Waiting(), None, True
-
-    def _begin(self) -> None:
-        """Read on from the head's offsets; windows are built anew where the head is not where we left it."""
-        parts, again = self.parts, bool(self._committed)
-        self._drop()
-        head = agreed_head(parts, self._owned, skip=parts.skip_gone and not again)
-        self.gone = head.gone
-        stored = Watched(parts.table.stored(), self._ledger, parts.admission.facts)
-        for place in sorted(self._owned.partitions):
-            offset = head.offsets.get(place, 0)
-            if self._committed.get(place) != offset:
-                self._committed.pop(place, None)
-                self._settling.drop([place])
-                parts.dedup.assign(place, offset, stored)
-                self._committed[place] = offset
-        if not again:
-            tell_known(parts, self._ledger)
+        self._commits.drop()
         self._intake.reset()
-        self._astray = False
+        self._astray = True

@@ -14,7 +14,7 @@ from k2core.clock import Clock
 from k2core.config.settings import WriterSettings
 from k2core.errors import BrokerError
 from k2core.interfaces.broker import Partition
-from k2core.writer.lane import Lane
+from k2core.writer.lane import Lane, tell_lanes
 from k2core.writer.pipeline import WriterPipeline
 from k2core.writer.upkeep import Upkeep
 
@@ -100,12 +100,14 @@ class _Loop:
 
     def run(self, *, once: bool, drain_s: float) -> WriterResult:
         if once:
-            self.aim()
+            for lane in self._lanes:
+                lane.aim()
             self.catch_up()
         else:
             self.write()
         if self._stop.is_set():
-            self.aim()
+            for lane in self._lanes:
+                lane.leave()
             self.drain(self._clock.monotonic() + drain_s)
         return self.result()
 
@@ -136,10 +138,6 @@ class _Loop:
         if any(lane.error is not None and not lane.fenced for lane in self._lanes):
             return "failed"
         return "running" if all(lane.pipeline.started or not lane.alive for lane in self._lanes) else "starting"
-
-    def aim(self) -> None:
-        for lane in self._lanes:
-            lane.aim()
 
     def catch_up(self) -> None:
         """Commit up to the lanes' targets; a lane that gets no further has failed."""
@@ -176,7 +174,7 @@ class _Loop:
         )
 
     def _progress(self) -> tuple[int, ...]:
-        return tuple(lane.pipeline.waiting + sum(lane.pipeline.committed.values()) for lane in self._lanes)
+        return tuple(lane.progress for lane in self._lanes)
 
     def _tell(self, state: str) -> None:
         now = self._clock.monotonic()
@@ -184,4 +182,5 @@ class _Loop:
             self._ticked = now
             for lane in self._lanes:
                 lane.measure()
+            tell_lanes(self._lanes)
             self._tick(state)

@@ -22,11 +22,12 @@ class Schedule:
         """A commit starts."""
         self._last = now
 
-    def due(self, now: float, records: int) -> bool:
-        """Whether a commit is due while so many records wait."""
+    def due(self, now: float, records: int, held: int | None = None) -> bool:
+        """Whether a commit is due while so many records wait, of which a commit has work with `held` (None: all)."""
         settings = self._settings
         if not records:
             return False
+        records = records if held is None else held
         if records >= settings.commit_rows:
             return True
         if self._last < self._started:

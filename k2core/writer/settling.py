@@ -43,7 +43,10 @@ class Settling:
     def _settle(self, place: Partition, first: int, following: int) -> bool:
         parts = self._parts
         try:
+            began = parts.clock.monotonic()
             parts.dedup.settle(place, first, following)
+            spent = max(0.0, parts.clock.monotonic() - began)
+            parts.metrics.observe("k2_dedup_settle_seconds", spent, data_type=parts.data_type.name)
         except DedupError as error:
             parts.metrics.add("k2_writer_dedup_errors_total", data_type=parts.data_type.name)
             parts.logger.warning("settle failed, kept in flight partition=%s/%d error=%s", *place, error)

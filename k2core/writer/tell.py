@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from k2core.admission.holes import HoleLedger
+from k2core.interfaces.shed import Shed
 from k2core.writer.parts import Parts
 from k2core.writer.waiting import Waiting
 
@@ -12,10 +15,21 @@ LINES = 20
 
 def tell_landed(parts: Parts, waiting: Waiting, ledger: HoleLedger) -> None:
     """A commit landed: count what it carried, tell of holes."""
-    counts = {"stored": waiting.rows, "duplicate": waiting.duplicates, "dead": waiting.dead}
+    counts = {
+        "stored": waiting.rows,
+        "duplicate": waiting.duplicates,
+        "dead": waiting.dead,
+        "shed": waiting.shed_records,
+    }
     for outcome, count in counts.items():
         parts.metrics.add("k2_writer_records_total", count, data_type=parts.data_type.name, outcome=outcome)
     tell_holes(parts, ledger)
+
+
+def tell_shed(parts: Parts, shed: Sequence[Shed]) -> None:
+    """Set the gauge to what is shed and not restored."""
+    records = sum(one.records for one in shed if one.state == "shed")
+    parts.metrics.set("k2_writer_shed_records", records, data_type=parts.data_type.name)
 
 
 def tell_known(parts: Parts, ledger: HoleLedger) -> None:
@@ -35,6 +49,7 @@ def tell_holes(parts: Parts, ledger: HoleLedger) -> None:
     name = parts.data_type.name
     for exchange, missing in ledger.totals().items():
         parts.metrics.set("k2_writer_missing_ids", missing, data_type=name, exchange=exchange)
+    parts.metrics.set("k2_writer_holes", len(ledger.missing()), data_type=name)
     fresh = ledger.fresh()
     for hole in fresh[:LINES]:
         parts.logger.warning(

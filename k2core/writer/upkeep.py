@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
 from k2core.config.settings import MaintenanceSettings
 from k2core.errors import K2Error
@@ -23,6 +24,7 @@ class Upkeep:
         settings: How often, and whether at all.
         metrics: Where runs are counted.
         logger: For lines about failures.
+        ours: Asked before each run by the table's name: whether it is this process that maintains it.
     """
 
     def __init__(
@@ -31,7 +33,9 @@ class Upkeep:
         settings: MaintenanceSettings,
         metrics: Metrics,
         logger: logging.Logger,
+        ours: Callable[[str], bool] = lambda name: True,
     ) -> None:
+        self._ours = ours
         self._tables, self._settings = dict(tables), settings
         self._metrics, self._logger = metrics, logger
         self._stop = threading.Event()
@@ -57,7 +61,14 @@ class Upkeep:
         for name, table in self._tables.items():
             if self._stop.is_set():
                 return
-            self._metrics.add("k2_maintenance_runs_total", data_type=name, outcome=self._maintain(name, table))
+            if not self._ours(name):
+                continue
+            began = time.monotonic()
+            outcome = self._maintain(name, table)
+            self._metrics.add("k2_maintenance_runs_total", data_type=name, outcome=outcome)
+            self._metrics.observe("k2_maintenance_seconds", time.monotonic() - began, data_type=name)
+            if outcome == "done":
+                self._metrics.set("k2_maintenance_last_success_timestamp_seconds", time.time(), data_type=name)
 
     def _maintain(self, name: str, table: SinkTable) -> str:
         try:
@@ -68,6 +79,8 @@ class Upkeep:
         except Exception:
             self._logger.exception("maintenance failed data_type=%s", name)
             return "failed"
+        for change, count in report.counts.items():
+            self._metrics.add("k2_maintenance_changes_total", max(0, count), data_type=name, change=change)
         if done := " ".join(f"{key}={count}" for key, count in sorted(report.counts.items()) if count):
             self._logger.info("maintenance done data_type=%s %s", name, done)
         return "done"

@@ -99,19 +99,21 @@ class IgnoresTheLimit(Wrapped):
 
 @noticed_by("B10")
 class SeeksOffByOne(Wrapped):
-    def read(self, topics: Any, positions: Any, most: int) -> list[LogBlock]:
+    def read(self, topics: Any, positions: Any, most: int, only: Any = None) -> list[LogBlock]:
         for place, at in positions.items():
             if any(b.first_offset < at < b.next_offset for b in self._blocks.get(place, [])):
                 positions[place] = at + 1
-        return super().read(topics, positions, most)
+        return super().read(topics, positions, most, only)
 
 
 @noticed_by("B11")
 class WaitsForTheImpossible(FileLog):
-    def read(self, topics: Any, positions: Any, most: int) -> list[LogBlock]:
+    def read(self, topics: Any, positions: Any, most: int, only: Any = None) -> list[LogBlock]:
         ends = {p: b[-1].next_offset for p, b in self._blocks.items()}
         return (
-            super().read(topics, positions, most) if all(at <= ends.get(p, at) for p, at in positions.items()) else []
+            super().read(topics, positions, most, only)
+            if all(at <= ends.get(p, at) for p, at in positions.items())
+            else []
         )
 
 

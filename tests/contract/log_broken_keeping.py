@@ -37,10 +37,10 @@ class ChecksNothing(FileLog):
 
 @noticed_by("B50")
 class SkipsWhatIsGone(FileLog):
-    def read(self, topics: Any, positions: Any, most: int) -> list[LogBlock]:
+    def read(self, topics: Any, positions: Any, most: int, only: Any = None) -> list[LogBlock]:
         for place, blocks in self._blocks.items():
             positions[place] = max(positions.get(place, 0), blocks[0].first_offset if place[0] in topics else 0)
-        return super().read(topics, positions, most)
+        return super().read(topics, positions, most, only)
 
 
 @noticed_by("B51")

@@ -23,7 +23,7 @@ class FileLog(MemoryLog):
     """The whole log is read and written at every call, with a checksum, under the file's lock."""
 
     def __init__(self, place: Path, clock: Clock) -> None:
-        super().__init__(clock, retention_s=3600, number=zlib.crc32(str(place).encode()))
+        super().__init__(clock, retention_s=3600, number=zlib.crc32(str(place).encode()), session_s=3)
         self.path = place / "log"
 
     @contextlib.contextmanager
@@ -116,6 +116,9 @@ class FileConsumer(Consumer):
 
     def seek(self, offsets: Offsets) -> None:
         self.inner.seek(offsets)
+
+    def only(self, partitions: frozenset[Partition]) -> None:
+        self.inner.only(partitions)
 
     def positions(self) -> Offsets:
         return self.inner.positions()

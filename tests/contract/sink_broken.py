@@ -188,3 +188,10 @@ class HasOneTableForAll(MemorySinkTable):
         if self.lake.data_type.name == "quotes":
             self.lake.commit([], {p: o + 1 for p, o in offsets.items()})
         return head
+
+
+@noticed_by("S16")
+class ForgetsWhatWasShed(MemorySinkTable):
+    def restore(self, done: Any) -> Head:
+        self.lake._head = replace(self.lake.newest(), shed=())
+        return self.head()

@@ -186,3 +186,21 @@ class CannotBeKeptBesideCommits(MemorySinkTable):
             if self.lake.commits > 3:
                 self.lake._head = before
         return report
+
+
+@noticed_by("S40")
+class ForgetsWhatItOwned(MemorySinkTable):
+    def take_more(self, owned: Ownership, partitions: Any, topic_ids: Any, owner: str) -> Ownership:
+        return self.take_over(partitions, topic_ids, owner)
+
+
+@noticed_by("S41")
+class RefusesAllForOne(MemorySinkTable):
+    def commit(self, *given: Any, **named: Any) -> Head:
+        if self.lake.__dict__.pop("spoilt", False):
+            raise CommitConflictError("somebody else's commit was refused")
+        try:
+            return super().commit(*given, **named)
+        except FencedError:
+            self.lake.__dict__["spoilt"] = given[1].token.startswith("lost")
+            raise

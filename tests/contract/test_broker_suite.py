@@ -12,12 +12,12 @@ from k2core.clock import Clock
 from k2core.interfaces.broker import Broker
 from k2core.testing.conformance.broker import BrokerSuite
 from k2core.testing.memory_log import MemoryLog
-from tests.contract import log_broken, log_broken_keeping
+from tests.contract import log_broken, log_broken_keeping, log_broken_sharing
 from tests.contract.log_broken_keeping import MAIN
 from tests.contract.log_model import FileLog
 from tests.contract.suite_runs import check_noticed, standard_tests
 
-BROKEN = {**log_broken.BROKEN, **log_broken_keeping.BROKEN}
+BROKEN = {**log_broken.BROKEN, **log_broken_keeping.BROKEN, **log_broken_sharing.BROKEN}
 BESIDE = ("B40", "B41", "B42")
 """Tests with other processes: slow to start, so what breaks elsewhere runs without them."""
 
@@ -25,8 +25,8 @@ BESIDE = ("B40", "B41", "B42")
 class TestFileLog(BrokerSuite):
     """The model with everything; which class is opened stands in the environment, for the other processes too."""
 
-    durable = processes = checks = True
-    retention_s = 3600
+    durable = processes = checks = shares = True
+    retention_s, silent_s = 3600, 3.0
 
     def open(self, place: Path, clock: Clock) -> Broker:
         return named(os.environ.get("K2_CONTRACT_LOG", "FileLog"))(place, clock)
@@ -46,14 +46,18 @@ class InOneProcess(TestFileLog):
 class TestMemoryLog(BrokerSuite):
     """The model of the rest of k2's tests."""
 
-    retention_s = 3600
+    shares = True
+    retention_s, silent_s = 3600, 3.0
 
     def open(self, place: Path, clock: Clock) -> Broker:
-        return MemoryLog(clock, retention_s=3600, number=hash(place))
+        return MemoryLog(clock, retention_s=3600, number=hash(place), session_s=3)
 
 
 def named(name: str) -> Any:
-    return getattr(log_broken, name, getattr(log_broken_keeping, name, FileLog))
+    return next(
+        (found[name] for m in (log_broken, log_broken_keeping, log_broken_sharing) if name in (found := vars(m))),
+        FileLog,
+    )
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda log: log.__name__)

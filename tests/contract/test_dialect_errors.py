@@ -14,7 +14,10 @@ from tests.contract.pit_connector import PitConnectorSuite
 from tests.contract.pit_feed import PitDialect, PitFeed, PitFeedSuite, suite_of
 from tests.contract.standard import applying, failing
 
-DIRECT = {"test_C02_any_share_of_the_subscriptions_is_asked_for_alone"}
+DIRECT = {
+    "test_C02_any_share_of_the_subscriptions_is_asked_for_alone",
+    "test_C20_a_subscription_brings_its_own_symbol_and_no_other",
+}
 WITHOUT_SOCKETS = {
     "test_C06_whatever_the_bytes_a_frame_is_classified",
     "test_C19_a_check_that_gets_no_answer_says_so",

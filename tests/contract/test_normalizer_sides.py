@@ -12,6 +12,7 @@ from k2core.plugin import ChannelFacts, ConnectorFacts, FrameParser, RejectFrame
 from k2core.testing import Example, NormalizerSuite
 from tests.contract.standard import failing
 
+N03 = "test_N03_the_side_is_the_takers"
 N19 = "test_N19_an_unknown_side_is_refused_never_guessed"
 T = 1_723_161_255_342
 WORDS = {
@@ -85,7 +86,7 @@ def test_no_side_for_an_unknown_word_passes(kind: str) -> None:
     assert failing(suite_of(WORDS[kind], ROWS, lambda word: known.get((type(word), word))), [N19]) == {}
 
 
-@pytest.mark.parametrize("kind", ["letters", "capitals", "numbers", "signs"])
+@pytest.mark.parametrize("kind", WORDS)
 @pytest.mark.parametrize("first", [0, 1])
 def test_a_side_that_is_guessed_is_found(kind: str, first: int) -> None:
     words, sides = WORDS[kind], ("buy", "sell")
@@ -125,3 +126,15 @@ def test_a_sound_quantity_with_a_sign_passes() -> None:
         for frame, row in ((b'["AAA",7,"61837.63",0.02]', ROWS[0]), (b'["AAA",8,"61837.64",-0.03]', ROWS[1]))
     ]
     assert failing(type("SuiteOfSigns", (ListSuite,), {"make": made, "examples": examples}), [N19]) == {}
+
+
+@pytest.mark.parametrize("kind", ["letters", "capitals"])
+@pytest.mark.parametrize("declared", ["taker", "maker"])
+def test_whose_side_a_word_in_a_list_is_is_held_against_what_is_declared(kind: str, declared: str) -> None:
+    """The examples of an author who took the maker's word for the taker's are wrong alike: the declaration is not."""
+    channels = {"trades": ChannelFacts(ids="contiguous", side=declared)}
+    facts = ConnectorFacts(exchange="pit", asset_class="crypto", channels=channels)
+    suite = suite_of(WORDS[kind], ROWS, looked_up(WORDS[kind]))
+    suite.facts = facts
+    found = failing(suite, [N03])
+    assert set(found) == (set() if declared == "taker" else {N03}), found

@@ -14,7 +14,7 @@ import pytest
 from tests.docs.pages import DOCS, PAGES, ROOT, blocks, edited, missing, name, shown
 from tests.docs.shell import Shell
 
-REASONS = {"needs the internet", "needs a live exchange"}
+REASONS = {"needs the internet", "needs a live exchange", "takes a minute, tests/e2e runs it"}
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 LINKED = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES, *sorted(ROOT.glob("plugins/*/*.md"))]
 

@@ -10,6 +10,7 @@ from k2core.discovery.registry import KNOWN
 OURS = {path.parent.name for path in (pathlib.Path(__file__).parents[2] / "plugins").glob("*/pyproject.toml")}
 WANTED = {
     ("broker", "embedded"): "k2core",
+    ("broker", "kafka"): "k2-plugin-kafka",
     ("connector", "binance"): "k2-plugin-binance",
     ("normalizer", "binance"): "k2-plugin-binance",
     ("local-exchange", "binance"): "k2-plugin-binance",

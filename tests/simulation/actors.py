@@ -25,6 +25,7 @@ from k2core.telemetry.metrics import Metrics
 from k2core.writer.lane import Lane
 from k2core.writer.pipeline import WriterPipeline
 from tests.simulation.capture import LOGGER
+from tests.simulation.shedding import degradation
 from tests.simulation.table import SimSource, SimTable
 from tests.simulation.virtual import Killed, VirtualBell
 
@@ -76,7 +77,7 @@ class Writer:
                 data_type=world.data_type, topics=topics, consumer=world.log.reader(topics, self.fault),
                 producer=world.log.faulty(self.fault), broker=world.log, sink_table=SimTable(world.lake, self.fault),
                 dedup=store, admission=world.admission, settings=settings, clock=world.clock, metrics=Metrics(),
-                logger=LOGGER, owner=f"writer {number}",
+                logger=LOGGER, owner=f"writer {number}", degradation=degradation(world),
             )
         )  # fmt: skip
 

@@ -18,6 +18,7 @@ from k2core.feed.driver import FeedConnector
 from k2core.feed.settings import FeedSettings
 from k2core.ingest.pipeline import IngestPipeline
 from k2core.telemetry.metrics import Metrics
+from k2core.testing import context
 from tests.simulation.exchange import SYMBOLS
 from tests.simulation.oracle import WrongError
 from tests.simulation.virtual import Inline, Killed, SkewedClock, VirtualLoop
@@ -37,7 +38,7 @@ class Capture:
         data_type = world.data_type
         settings = BinanceSettings(symbols=list(SYMBOLS), data_types=[data_type.name], check_symbols=False)  # type: ignore[list-item]
         self.connector = FeedConnector(
-            BinanceFeed(settings), self.clock, LOGGER, Metrics(), "binance",
+            BinanceFeed(settings, context(self.clock, name="simulation")), self.clock, LOGGER, Metrics(), "binance",
             FeedSettings(queue_frames=world.dice.choice((4, 1000)), batch_frames=world.dice.choice((3, 2000))),
             dialer=world.exchange, rng=random.Random(world.dice.random()),
         )  # fmt: skip
@@ -48,7 +49,7 @@ class Capture:
         )  # fmt: skip
         self.killed = False
         self.before = world.oracle.refused_frames
-        self.records = sum(len(e) for e in world.oracle.entries.values())
+        self.records = world.oracle.captured
         self.stop = asyncio.Event()
         self.task = self.loop.create_task(self.pipeline.run(self.stop))
 
@@ -101,7 +102,7 @@ class Capture:
 
     def _check(self, result: dict[str, object], facts: dict[str, object]) -> None:
         oracle = self.world.oracle
-        records = sum(len(e) for e in oracle.entries.values()) - self.records
+        records = oracle.captured - self.records
         told = {name: result[name] for name in ("frames", "yielding", "control", "rejected", "unaccounted", "unsaved")}
         frames = int(str(facts["frames_received"])) - int(str(facts["frames_control"]))
         wanted = {

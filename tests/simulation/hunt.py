@@ -1,6 +1,6 @@
 """Lives worlds until one shows that something is wrong; as a process of its own, for shipped files with a bug in them.
 
-`python -m tests.simulation.hunt flow|files FIRST COUNT` prints one line of JSON. Only what the oracle says, or an error
+`python -m tests.simulation.hunt flow|files|shared FIRST COUNT` prints one line of JSON. Only what the oracle says, or an error
 that k2 or the disk raises, counts as shown: a bug that was planted so badly that Python stumbles ends the process.
 """
 
@@ -26,6 +26,8 @@ def hunt(worlds: str, first: int, count: int) -> dict[str, Any]:
 
     if worlds == "flow":
         from tests.simulation.ending import live
+    elif worlds == "shared":
+        from tests.simulation.sharing import live
     else:
         from tests.simulation.lakes import live
     told: Counter[str] = Counter()

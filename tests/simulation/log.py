@@ -19,12 +19,14 @@ class SimLog(MemoryLog):
         seen: Told of every block that is appended.
         releasing: Told of every release, and may object.
         slack_s: What everybody released stays so much longer.
+        session_s: See `MemoryLog`.
     """
 
     def __init__(
-        self, clock: Clock, seen: Callable[[LogBlock], None], releasing: Callable[[Offsets], None], slack_s: float
-    ) -> None:
-        super().__init__(clock)
+        self, clock: Clock, seen: Callable[[LogBlock], None], releasing: Callable[[Offsets], None], slack_s: float,
+        session_s: float | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(clock, session_s=session_s)
         self._releasing = releasing
         self._seen, self._slack_us = seen, int(slack_s * 1e6)
         self._told: list[tuple[int, str, dict[Partition, int]]] = []
@@ -92,6 +94,9 @@ class _FaultyConsumer(Consumer):
 
     def seek(self, offsets: Offsets) -> None:
         self._inner.seek(offsets)
+
+    def only(self, partitions: frozenset[Partition]) -> None:
+        self._inner.only(partitions)
 
     def positions(self) -> Offsets:
         return self._inner.positions()

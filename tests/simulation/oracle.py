@@ -7,7 +7,7 @@ copy of each identity. `define` says that; table, answers, pages and `as_of` are
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import fastavro
 
 from k2core.avro.reference import decode_each
 from k2core.interfaces.broker import LogBlock, Partition
+from k2core.interfaces.shed import Shed
 from k2core.records.builtin import DEAD_LETTERS
 from k2core.records.data_type import DataType
 from tests.simulation.exchange import DAY_MS, Exchange, price, side
@@ -58,6 +59,8 @@ class Oracle:
         self._id = data_type.id_column or ""
         self.entries: dict[Partition, list[Entry]] = {}
         self.firsts: dict[Partition, list[Entry]] = {}
+        self.captured = 0
+        self.sources: dict[tuple[Partition, int], str] = {}
         self.logged: set[tuple[str, int]] = set()
         self.buried: set[str] = set()
         self.refused_frames = 0
@@ -81,6 +84,8 @@ class Oracle:
         identity = record["symbol"], number
         if identity not in self.exchange.issued:
             raise WrongError(f"{identity} is in the log and was never issued")
+        self.sources[place, offset] = record["source"]
+        self.captured += record["source"] != "replay"
         good = 0 < ms <= block.timestamp_us // 1000 + DAY_MS
         entry = Entry(place, offset, *identity, ms, block.timestamp_us, good)
         there = self.entries.setdefault(place, [])
@@ -92,22 +97,27 @@ class Oracle:
             self._seen.add((place, *identity))
             self.firsts.setdefault(place, []).append(entry)
 
-    def define(self, ends: Mapping[Partition, int], as_of_us: int | None = None, symbols: Any = None) -> list[Key]:
+    def define(
+        self, ends: Mapping[Partition, int], as_of_us: int | None = None, symbols: Any = None, shed: Sequence[Shed] = ()
+    ) -> list[Key]:
         """Keys of the rows below some ends, in order."""
         return sorted(
             e.key
-            for place, firsts in self.firsts.items()
+            for place, firsts in (kept_firsts(self.entries, shed) if shed else self.firsts).items()
             for e in firsts
             if e.offset < ends.get(place, 0)
             and (as_of_us is None or e.at_us <= as_of_us)
             and (symbols is None or e.symbol in symbols)
         )
 
-    def check_table(self, rows: tuple[dict[str, Any], ...], offsets: Mapping[Partition, int]) -> None:
+    def check_table(
+        self, rows: tuple[dict[str, Any], ...], offsets: Mapping[Partition, int], shed: Sequence[Shed] = ()
+    ) -> None:
         """The table is the first copies below its offsets, and what was refused there has a dead letter."""
         self.reached |= {p: max(o, self.reached.get(p, 0)) for p, o in offsets.items()}
         stored = sorted((r["exchange_timestamp_ms"], r["topic"], r["log_partition"], r["log_offset"]) for r in rows)
-        wanted = self.define(offsets)
+        wanted = self.define(offsets, shed=shed)
+        check_counts(self.entries, shed, offsets)
         if stored != wanted:
             raise WrongError(f"table: {difference(stored, wanted)}")
         identities = {(r["symbol"], r[self._id]) for r in rows}
@@ -132,7 +142,12 @@ class Oracle:
         """Every stored row is what the exchange issued."""
         for row in rows:
             number = int(row[self._id])
-            wanted: dict[str, Any] = {"exchange": "binance", "id_epoch": 0, "source": "live"}
+            place = row["topic"], row["log_partition"]
+            wanted: dict[str, Any] = {
+                "exchange": "binance",
+                "id_epoch": 0,
+                "source": self.sources[place, row["log_offset"]],
+            }
             if self.data_type.name == "trades":
                 wanted |= {"price": float(price(number)), "quantity": 0.5, "side": side(number)}
                 wanted |= {"exchange_timestamp_ms": self.exchange.issued[row["symbol"], number]}
@@ -148,6 +163,39 @@ class Oracle:
         """Exactly these rows, in this order."""
         if got != wanted:
             raise WrongError(f"{what}: {difference(got, wanted)}")
+
+
+def is_shed(e: Entry, shed: Sequence[Shed]) -> bool:
+    """Whether a range names a record."""
+    return any(
+        (r.topic, r.partition) == e.place and r.first_offset <= e.offset < r.next_offset and e.symbol in dict(r.symbols)
+        for r in shed
+    )
+
+
+def kept_firsts(entries: Mapping[Partition, list[Entry]], shed: Sequence[Shed]) -> dict[Partition, list[Entry]]:
+    """By partition the first copies among what was neither refused nor shed."""
+    found: dict[Partition, list[Entry]] = {}
+    for place, there in entries.items():
+        firsts: dict[tuple[str, int], Entry] = {}
+        for e in there:
+            if e.good and not is_shed(e, shed):
+                firsts.setdefault((e.symbol, e.number), e)
+        found[place] = list(firsts.values())
+    return found
+
+
+def check_counts(
+    entries: Mapping[Partition, list[Entry]], shed: Sequence[Shed], offsets: Mapping[Partition, int]
+) -> None:
+    """Every range counts each of its symbols, and lies below the table's offsets."""
+    for r in shed:
+        if r.next_offset > offsets.get((r.topic, r.partition), 0):
+            raise WrongError(f"{r} reaches beyond the table")
+        there = [e for e in entries.get((r.topic, r.partition), []) if r.first_offset <= e.offset < r.next_offset]
+        for symbol, count in r.symbols:
+            if (found := sum(e.good and e.symbol == symbol for e in there)) != count:
+                raise WrongError(f"{r}: {found} records of {symbol}")
 
 
 def difference(got: list[Key], wanted: list[Key]) -> str:

@@ -1,4 +1,4 @@
-"""Twelve bugs, each as edits to shipped files, and a shadow of the source tree that has one of them.
+"""Sixteen bugs, each as edits to shipped files, and a shadow of the source tree that has one of them.
 
 An old text must occur exactly once, so that no bug can rot unseen. The shadow links to everything but the edited files
 and comes first on the path of a process of its own; the checkout is never touched.
@@ -31,7 +31,8 @@ class Bug:
     Args:
         name: Which rule, in words.
         edits: How.
-        worlds: `flow`: the worlds of `world.py`; `files`: those of `lakes.py`, on the real Iceberg sink.
+        worlds: `flow`: the worlds of `world.py`; `files`: those of `lakes.py`, on the real Iceberg sink; `shared`: those
+            of `sharing.py`, of several writers.
         note: Where it is the nearest equivalent, why.
     """
 
@@ -78,11 +79,11 @@ BUGS = (
         "part of a fenced commit kept",
         (
             Edit(f"{WRITER}/pipeline.py", "        self._drop()\n        lost = ",
-                 "        kept = self._waiting\n        self._drop()\n        lost = "),
+                 "        kept = self._commits.waiting\n        self._drop()\n        lost = "),
             Edit(f"{WRITER}/pipeline.py", "            self._fence = error\n            raise error\n",
-                 "            self._fence = error\n            raise error\n        self._begin()\n"
-                 "        kept.next = {p: n for p, n in kept.next.items() if p in self._committed}\n"
-                 "        self._waiting = kept\n"),
+                 "            self._fence = error\n            raise error\n        self._recover()\n"
+                 "        kept.next = {p: n for p, n in kept.next.items() if p in self.committed}\n"
+                 "        self._commits.waiting = kept\n"),
         ),
     ),
     Bug(
@@ -121,6 +122,33 @@ BUGS = (
         (Edit(f"{ICEBERG}/files.py", "            view = view[os.write(fd, view) :]\n        os.fsync(fd)\n",
               "            view = view[os.write(fd, view) :]\n"),),
         worlds="files",
+    ),
+    Bug(
+        "rows of what was given up kept",
+        (Edit(f"{WRITER}/waiting.py", "        self.tables = [left for left in (_without(rows, places) for rows in self.tables) "
+              "if len(left)]\n", ""),),
+        worlds="shared",
+    ),
+    Bug(
+        "read on where another owner was",
+        (Edit(f"{WRITER}/intake.py", "        self._sought -= frozenset(places)\n", "        del places\n"),),
+        worlds="shared",
+    ),
+    Bug(
+        "once without the others",
+        (Edit(f"{WRITER}/lane.py", "        if not self.pipeline.shared or self._met:\n", "        if target is not None:\n"),),
+        worlds="shared",
+    ),
+    Bug(
+        "a window kept while another owner wrote",
+        (
+            Edit(f"{WRITER}/owning.py", "            self._parts.dedup.revoke(place)\n", ""),
+            Edit(f"{WRITER}/owning.py", "                parts.dedup.assign(place, offset, stored)\n",
+                 "                if place not in self._begun:\n"
+                 "                    parts.dedup.assign(place, offset, stored)\n"
+                 "                parts.dedup._owned[place].offset = offset\n"),
+        ),
+        worlds="shared",
     ),
 )  # fmt: skip
 

@@ -10,6 +10,7 @@ from k2core.errors import QueryError
 from k2core.query.answer import Answer, RowsRequest
 from tests.simulation.exchange import SYMBOLS
 from tests.simulation.oracle import Key, WrongError
+from tests.simulation.shedding import check_missing
 
 if TYPE_CHECKING:
     from tests.simulation.actors import Server
@@ -25,7 +26,8 @@ MOST = 100_000
 class Reading:
     """A cursor that somebody is half-way through."""
 
-    wanted: list[Key]
+    symbols: tuple[str, ...] | None
+    down: bool
     got: list[Key]
     cursor: str
 
@@ -46,7 +48,7 @@ class Questions:
             snapshot = self.dice.choice([*self.world.lake.ancestors()[:6], None])
         answer = self._ask(self._server(), symbols=symbols, descending=down, limit=MOST, snapshot_id=snapshot)
         if answer is not None:
-            self._check(answer, self.world.oracle.define(answer.pin, symbols=symbols), "answer", down)
+            self._check(answer, self._define(answer, symbols=symbols), "answer", down, symbols)
 
     def page(self) -> None:
         """The next page of a cursor at any server, or the first of another."""
@@ -60,17 +62,21 @@ class Questions:
         if answer is None:
             return
         if reading is None:
-            wanted = self.world.oracle.define(answer.pin, symbols=symbols)
-            self.readings.append(reading := Reading(wanted[:: -1 if down else 1], [], ""))
+            self.readings.append(reading := Reading(symbols, down, [], ""))
         self._turn(reading, answer)
 
     def _turn(self, reading: Reading, answer: Answer) -> None:
-        self._complete(answer)
-        reading.got += keys(answer)
+        self._complete(answer, reading.symbols, page=True)
         self.told["pages"] += 1
-        done = answer.next_cursor is None
-        wanted = reading.wanted if done else reading.wanted[: len(reading.got)]
-        self.world.oracle.check_answer(reading.got, wanted, "pages of one cursor")
+        done, sign, got = answer.next_cursor is None, -1 if reading.down else 1, keys(answer)
+        last = reading.got[-1] if reading.got else None
+        wanted = [
+            key
+            for key in self._define(answer, symbols=reading.symbols)[::sign]
+            if last is None or (key < last if reading.down else key > last)
+        ]  # what was shed since the last page is not in this one
+        self.world.oracle.check_answer(got, wanted if done else wanted[: len(got)], "pages of one cursor")
+        reading.got += got
         if done:
             self.told["cursors read to the end"] += 1
             self.readings.remove(reading)
@@ -89,10 +95,11 @@ class Questions:
             self.told["as_of at an open time"] += answer is not None
             return
         self.told["as_of"] += 1
-        self._check(answer, world.oracle.define(answer.pin, past), "as_of")
-        if wanted is not None:
+        self._check(answer, self._define(answer, past), "as_of", as_of_us=past)
+        if wanted is not None and answer.complete:
             world.oracle.check_answer(keys(answer), wanted, f"as_of {past} asked again")
-        self.settled.append((past, keys(answer)))
+        if answer.complete:
+            self.settled.append((past, keys(answer)))
 
     def count(self) -> None:
         """Symbols and bars count the same rows as an answer has."""
@@ -101,14 +108,14 @@ class Questions:
         if answer is not None:
             self._complete(answer)
             told = {row["symbol"]: row["rows"] for row in answer.rows.to_pylist()}
-            rows = {s: len(self.world.oracle.define(answer.pin, symbols=(s,))) for s in SYMBOLS}
+            rows = {s: len(self._define(answer, symbols=(s,))) for s in SYMBOLS}
             if told != {s: n for s, n in rows.items() if n}:
                 raise WrongError(f"symbols: {told}, wanted {rows}")
         if name == "trades":
             answer = self._asked(server, lambda: server.service.ohlcv(RowsRequest(), 3_600_000))
             if answer is not None:
                 self._complete(answer)
-                bars, wanted = sum(answer.rows.column("trades").to_pylist()), len(self.world.oracle.define(answer.pin))
+                bars, wanted = sum(answer.rows.column("trades").to_pylist()), len(self._define(answer))
                 if bars != wanted:
                     raise WrongError(f"bars of {bars} trades, wanted {wanted}")
 
@@ -120,18 +127,20 @@ class Questions:
             for _ in range(300):
                 world.clock.advance(1)
                 server.advance()
-                if server.tail.view.ends == ends and server.tail.follower.alive():
+                view = server.tail.view
+                if view.ends == ends and server.tail.follower.alive() and not view.undone(world.lake.newest()):
                     break
             answer = self._ask(server, limit=MOST)
             if answer is None or dict(answer.pin) != ends:
                 raise WrongError(f"a server does not catch up: {answer and answer.pin} of {ends}")
-            self._check(answer, world.oracle.define(ends), "last answer")
+            self._check(answer, self._define(answer), "last answer")
         self._finish_readings()
         for past, wanted in self.settled[-3:]:
             answer = self._ask(world.servers[1], as_of_us=past, limit=MOST)
             if answer is None:
                 raise WrongError("as_of is refused in the end")
-            world.oracle.check_answer(keys(answer), wanted, f"as_of {past} in the end")
+            if answer.complete:
+                world.oracle.check_answer(keys(answer), wanted, f"as_of {past} in the end")
 
     def _finish_readings(self) -> None:
         while self.readings:
@@ -169,13 +178,27 @@ class Questions:
         self.world.note(f"answer {answer.rows.num_rows} {answer.snapshot_id} {sorted(answer.pin.items())}")
         return answer
 
-    def _check(self, answer: Answer, wanted: list[Key], what: str, down: bool = True) -> None:
-        self._complete(answer)
+    def _define(self, answer: Answer, as_of_us: int | None = None, symbols: Any = None) -> list[Key]:
+        """What its pin and the shed ranges of its snapshot make of the log."""
+        world = self.world
+        return world.oracle.define(answer.pin, as_of_us, symbols, world.lake.shed_of[answer.snapshot_id])
+
+    def _check(
+        self,
+        answer: Answer,
+        wanted: list[Key],
+        what: str,
+        down: bool = True,
+        symbols: tuple[str, ...] | None = None,
+        as_of_us: int | None = None,
+    ) -> None:
+        self._complete(answer, symbols, as_of_us)
         self.world.oracle.check_answer(keys(answer), wanted[:: -1 if down else 1], what)
 
-    def _complete(self, answer: Answer) -> None:
-        if not answer.complete:
-            raise WrongError(f"the answer misses {list(answer.missing)[:2]}, which the log has")
+    def _complete(
+        self, answer: Answer, symbols: tuple[str, ...] | None = None, as_of_us: int | None = None, *, page: bool = False
+    ) -> None:
+        check_missing(self.world, answer, symbols, as_of_us, page=page)
 
 
 def keys(answer: Answer) -> list[Key]:

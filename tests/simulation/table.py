@@ -5,7 +5,7 @@ Rows, snapshots and look-ups are `MemoryTable`'s. Owners' tokens stand beside th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from k2core.interfaces.broker import Offsets, Partition
 from k2core.interfaces.dedup import StoredIdentities
 from k2core.interfaces.identities import IdentityBatch, Stream
 from k2core.interfaces.query import Scanned, Selection, Snapshot, SourceTable
+from k2core.interfaces.shed import Shed
 from k2core.interfaces.sink import Head, LogFacts, MaintenanceReport, Ownership, SinkTable, Staged
 from k2core.testing.memory_table import MemoryTable
 from tests.simulation.log import Fault
@@ -29,6 +30,7 @@ class Lake(MemoryTable):
         self.tokens: dict[Partition, str] = {}
         self.topic_ids: dict[str, str] = {}
         self.version = 0
+        self.shed_of: dict[int | None, tuple[Shed, ...]] = {None: ()}
         self.on_the_way: list[tuple[int, Callable[[], object]]] = []
 
     def take(self, partitions: frozenset[Partition], owner: str) -> Ownership:
@@ -55,9 +57,13 @@ class Lake(MemoryTable):
         self.version += 1
         super().expire(keep)
 
-    def _land(self, rows: Any, offsets: Offsets, facts: LogFacts | None = None) -> Snapshot:
+    def _land(
+        self, rows: Any, offsets: Offsets, facts: LogFacts | None = None, shed: tuple[Shed, ...] | None = None
+    ) -> Snapshot:
         self.version += 1
-        return super()._land(rows, offsets, facts)
+        landed = super()._land(rows, offsets, facts, shed)
+        self.shed_of[landed.id] = landed.shed
+        return landed
 
     def arrive(self) -> bool:
         """A swap of which nothing was heard reaches the catalog after all; whether it landed."""
@@ -83,13 +89,17 @@ class SimTable(SinkTable):
         newest = self._lake.newest()
         ids = dict(self._lake.topic_ids)
         return Head(
-            snapshot_id=newest.id, offsets=newest.offsets, topic_ids=ids, stamps=newest.stamps, gone=newest.gone
-        )
+            snapshot_id=newest.id, offsets=newest.offsets, topic_ids=ids, stamps=newest.stamps, gone=newest.gone,
+            shed=newest.shed,
+        )  # fmt: skip
 
     def take_over(self, partitions: frozenset[Partition], topic_ids: Mapping[str, str], owner: str) -> Ownership:
         self._fault("take-over")
         self._lake.topic_ids.update(topic_ids)
         return self._lake.take(partitions, owner)
+
+    def check_owned(self, owned: Ownership) -> None:
+        self._lake.check(owned, {})
 
     def stage(self, rows: pa.Table) -> Staged:
         self._fault("stage")
@@ -113,6 +123,10 @@ class SimTable(SinkTable):
         self._fault("reply")
         newest = self._lake.newest()
         return Head(snapshot_id=newest.id, offsets=newest.offsets, stamps=newest.stamps, gone=newest.gone)
+
+    def restore(self, done: Sequence[Shed]) -> Head:
+        self._lake.restore(done)
+        return self.head()
 
     def discard(self, staged: Staged) -> None:
         self._fault("discard")

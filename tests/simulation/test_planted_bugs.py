@@ -1,4 +1,4 @@
-"""The simulation has teeth: each of twelve bugs, planted in shipped files, is found within the worlds of the default run."""
+"""The simulation has teeth: each of sixteen bugs, planted in shipped files, is found within the worlds of the default run."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ import pytest
 
 from tests.simulation.hunt import results, start
 from tests.simulation.planted import BUGS, Bug, planted, shadow
+from tests.simulation.planted_shedding import SHED_BUGS
 
-FLOW_WORLDS, FILE_WORLDS, LIMIT_S = 500, 24, 600
+ALL = (*BUGS, *SHED_BUGS)
+WORLDS, LIMIT_S = {"flow": 500, "files": 24, "shared": 120}, 600
 
 
 def name(bug: Bug) -> str:
     return bug.name.replace(" ", "-")
 
 
-def test_there_are_twelve() -> None:
-    assert len({bug.name for bug in BUGS}) == 12
+def test_there_are_sixteen() -> None:
+    assert len({bug.name for bug in BUGS}) == 16
 
 
-@pytest.mark.parametrize("bug", BUGS, ids=name)
+@pytest.mark.parametrize("bug", ALL, ids=name)
 def test_a_bug_fits_the_shipped_files(bug: Bug) -> None:
     for path, text in planted(bug).items():
         compile(text, str(path), "exec")
@@ -28,11 +30,10 @@ def test_a_bug_fits_the_shipped_files(bug: Bug) -> None:
 
 
 @pytest.mark.timeout(LIMIT_S)
-@pytest.mark.parametrize("bug", BUGS, ids=name)
+@pytest.mark.parametrize("bug", ALL, ids=name)
 def test_a_planted_bug_is_found(bug: Bug, tmp_path: pathlib.Path) -> None:
     path = shadow(bug, tmp_path)
-    count = FLOW_WORLDS if bug.worlds == "flow" else FILE_WORLDS
-    (found,) = results([start(bug.worlds, 0, count, path)], LIMIT_S)
+    (found,) = results([start(bug.worlds, 0, WORLDS[bug.worlds], path)], LIMIT_S)
     assert found["loaded"].startswith(str(tmp_path)), "the shadow was not what ran"
     assert found["seed"] is not None, f"{bug.name!r} was not found"
     print(f"{bug.name}: seed {found['seed']}: {found['seen']}")

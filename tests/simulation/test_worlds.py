@@ -14,9 +14,10 @@ import pytest
 from tests.simulation.ending import live
 from tests.simulation.hunt import results, start
 from tests.simulation.lakes import live as live_on_disk
+from tests.simulation.sharing import live as live_shared
 
 LONG = os.environ.get("K2_LONG") == "1"
-WORLDS, FILE_WORLDS = (20_000, 400) if LONG else (500, 24)
+WORLDS, FILE_WORLDS, SHARED_WORLDS = (20_000, 400, 5000) if LONG else (500, 24, 120)
 LIMIT_S = 7200 if LONG else 900
 AGAIN = "repeat it: K2_SEED={} python3 noxfile.py -s tests -- tests/simulation/test_worlds.py -k {}"
 
@@ -38,7 +39,16 @@ FAULTS = {
         "failed at source",
     ),
     "bad input": ("malformed", "bad"),
+    "load": (
+        "memory short", "records shed", "ranges brought back", "ranges restored", "ranges lost", "incomplete answers",
+    ),
 }  # fmt: skip
+SHARED = (
+    "joined", "left", "once ended", "frozen", "session lost", "told a stale share", "share not told", "slow take-over",
+    "slow load", "slow swap", "slow reply", "killed at swap", "killed at load", "landed, reply lost",
+    "sent, nothing heard", "landed long after", "others were faster", "one partition lost", "rolled back", "failed at head",
+    "failed at take-over", "failed at load", "failed at settle",
+)  # fmt: skip
 FLOW = {
     "records": 40, "rows": 25, "answers": 12, "cold": 5, "hot": 5, "pages": 4, "cursors read to the end": 2, "as_of": 1,
 }  # fmt: skip
@@ -57,6 +67,24 @@ def test_every_world_holds() -> None:
             assert told[name] > 0, f"{kind}: {name!r} never happened in {WORLDS} worlds: {dict(told)}"
     for name, each in FLOW.items():
         assert told[name] >= each * WORLDS, f"too little flowed: {told[name]} {name} in {WORLDS} worlds"
+
+
+@pytest.mark.timeout(LIMIT_S)
+def test_every_world_of_several_writers_holds() -> None:
+    told: Counter[str] = Counter()
+    half = SHARED_WORLDS // 2
+    for found in results([start("shared", first, half) for first in (0, half)], LIMIT_S):
+        assert found["seed"] is None, f"{found['seen']}; {AGAIN.format(found['seed'], 'one_shared_world')}"
+        told.update(found["told"])
+    for name in SHARED:
+        assert told[name] > 0, f"{name!r} never happened in {SHARED_WORLDS} worlds: {dict(told)}"
+    assert told["rows"] >= 25 * SHARED_WORLDS
+
+
+def test_one_shared_world() -> None:
+    told: Counter[str] = Counter()
+    live_shared(int(os.environ.get("K2_SEED", "7")), told)
+    assert told["joined"] > 0
 
 
 def test_one_world() -> None:

@@ -30,6 +30,7 @@ from tests.simulation.exchange import SYMBOLS, Exchange
 from tests.simulation.log import SimLog
 from tests.simulation.oracle import Oracle, WrongError
 from tests.simulation.questions import Questions
+from tests.simulation.shedding import Load
 from tests.simulation.table import Lake
 
 for name in ("k2.simulation", "k2.serve"):
@@ -57,7 +58,7 @@ KINDS = (
 ACTIONS = {
     "emit": 22, "capture": 20, "pass_time": 9, "write": 26, "follow": 14, "ask": 5, "page": 5, "as_of": 4, "count": 1,
     "cut": 1, "take_over": 1, "lose_one": 0.5, "kill_capture": 0.4, "skew": 1, "compact": 1, "roll_back": 1.5,
-    "expire": 1, "retain": 2, "restart_server": 1, "arrive": 3,
+    "expire": 1, "retain": 2, "restart_server": 1, "arrive": 3, "backfill": 2, "press": 3,
 }  # fmt: skip
 BESIDE = ("emit", "capture", "write", "write", "write", "follow", "follow", "pass_time", "compact")
 ODDS = {
@@ -85,7 +86,7 @@ class World:
         channel = "@trade" if self.data_type is TRADES else "@bookTicker"
         self.exchange = Exchange(self.dice, self.clock, channel, kind.facts.ids == "contiguous", told)
         self.oracle = Oracle(self.data_type, self.topic, self.exchange)
-        self.log = SimLog(self.clock, self.oracle.appended, self._released, self.dice.choice((5, 60)))
+        self.log = self.make_log(self.dice.choice((5, 60)))
         for topic in (self.topic, Topic("crypto", DEAD_LETTERS.name, "binance").name):
             self.log.ensure_topics([TopicSpec(name=topic, partitions=PARTITIONS, subject=f"{topic}-value", schemas=())])
         self.codecs = CODECS
@@ -97,10 +98,14 @@ class World:
         self.writers: list[Writer] = []
         self.servers: list[Server] = [Server(self), Server(self)]
         self.questions = Questions(self)
+        self.load = Load(self)
         self._made, self._trace = 0, hashlib.sha256()
         self._checked: int | None = None
         for start in ("capture",) * 6 + ("follow",) * 4:
             self.happen(start)
+
+    def make_log(self, slack_s: float) -> SimLog:
+        return SimLog(self.clock, self.oracle.appended, self._released, slack_s)
 
     # ---- the scheduler
 
@@ -127,7 +132,7 @@ class World:
         if newest.id != self._checked:
             self._checked = newest.id
             self.note(f"table {newest.id} {sorted(newest.offsets.items())}")
-            self.oracle.check_table(newest.extra, newest.offsets)
+            self.oracle.check_table(newest.extra, newest.offsets, newest.shed)
 
     def note(self, what: str) -> None:
         """A line of the trace."""
@@ -253,6 +258,12 @@ class World:
             self.told["server restarted"] += 1
             self.servers[at].tail.close()
             self.servers[at] = Server(self)
+
+    def press(self) -> None:
+        self.load.turn()
+
+    def backfill(self) -> None:
+        self.load.backfill()
 
     def arrive(self) -> None:
         if self.lake.on_the_way:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from k2core.testing.conformance.broker_keeping import KeepingTests
 from k2core.testing.conformance.broker_records import RecordTests
+from k2core.testing.conformance.broker_sharing import SharingTests
 
 
-class BrokerSuite(RecordTests, KeepingTests):
-    """Records, positions, waiting, other processes and retention of one log; see `BrokerFacts` for what to declare."""
+class BrokerSuite(RecordTests, KeepingTests, SharingTests):
+    """Records, positions, waiting, other processes, retention and shares of one log; see `BrokerFacts` for what to declare."""

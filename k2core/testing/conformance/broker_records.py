@@ -63,8 +63,8 @@ class RecordTests(BrokerFacts):
         """Newer schemas behind those that are there; any other lineage is refused."""
         topic = self.topic(tmp_path)
         with self.opened(tmp_path) as log:
-            log.ensure_topics([topic_spec(topic, schemas=('"one"', '"two"', '"three"'))])
-            for other in (('"two"',), ('"one"', '"other"', '"three"')):
+            log.ensure_topics([topic_spec(topic, schemas=('"int"', '"long"', '"double"'))])
+            for other in (('"long"',), ('"int"', '"float"', '"double"')):
                 with pytest.raises(SchemaError):
                     log.ensure_topics([topic_spec(topic, schemas=other)])
             log.producer().produce([numbered(topic, [0], version=3)])
@@ -241,8 +241,8 @@ class RecordTests(BrokerFacts):
                 producer.produce([numbered(topic, [number])])
                 clock.advance(0.01)
             assert promises == sorted(promises)
-            for promise, block in zip(promises, read_all(log, topic), strict=True):
-                assert block.timestamp_us > promise
+            times = [block.timestamp_us for block in read_all(log, topic) for _ in range(len(block))]
+            assert all(at > promise for promise, at in zip(promises, times, strict=True))
 
     def test_B18_a_poll_waits_for_its_timeout_and_no_longer_than_for_a_record(self, tmp_path: Path) -> None:
         """0 returns at once; an append ends the wait."""

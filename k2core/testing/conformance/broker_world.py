@@ -25,7 +25,8 @@ from k2core.testing.clock import ManualClock
 from k2core.testing.conformance.facts import FactSuite
 
 PARTITIONS = 4
-SCHEMAS = ('"one"', '"two"')
+SCHEMAS = ('"int"', '"long"')
+"""Avro, each readable by those that follow, as a real schema registry wants it."""
 
 
 class BrokerFacts(FactSuite):
@@ -42,6 +43,8 @@ class BrokerFacts(FactSuite):
             the suite cannot make records go.
         checks: Damaged bytes are noticed; a subclass that says so gives `damage`.
         own_clock: Append times come from the `clock` given to `open`, not from a server.
+        shares: Who joins under one name shares the partitions.
+        silent_s: Who asks for nothing for so long, by the `clock`, is gone; None where a member is alive on its own.
         wait_s: The longest that a single wait for another process may take.
     """
 
@@ -51,6 +54,8 @@ class BrokerFacts(FactSuite):
     retention_s: float | None = None
     checks: bool = False
     own_clock: bool = True
+    shares: bool = False
+    silent_s: float | None = None
     wait_s: float = 30.0
 
     def open(self, place: Path, clock: Clock) -> Broker:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from k2core.interfaces.connector import FrameKind
-from k2core.interfaces.frames import FrameBatch, Subscription
+from k2core.interfaces.frames import FrameBatch, NormalizedBatch, Subscription
 from k2core.testing.conformance.connector_world import ConnectorFactsSuite, Talk, _streams
 from k2core.testing.exchange import FakeExchange
 
@@ -154,8 +154,25 @@ class FrameTests(ConnectorFactsSuite):
                 await talk.all_of(len(talk.sent))
                 return talk.frames
 
-        frames = self.run(work())
-        reader = self.normalizer.factory(self.normalizer.settings(), self._context())
-        found = reader.normalize(FrameBatch(frames, [1_790_000_000_000_000_000] * len(frames)))
+        found = self._normalized(self.run(work()))
         assert not found.rejected, f"its normalizer refuses what the connector passes on: {list(found.rejected)[:3]}"
         assert set(found.records) == set(self._facts().channels), "channels are declared that nothing came for"
+
+    def test_C20_a_subscription_brings_its_own_symbol_and_no_other(self) -> None:
+        """What settings ask for under a symbol is found under it; each stream's frames are its subscription's."""
+        if (feed := self._feed()) is None or self.normalizer is None:
+            return
+        dialect = self.dialect()
+        path = "/" + feed.endpoint(feed.subscriptions()).partition("://")[2].partition("/")[2]
+        for one in feed.subscriptions():
+            for stream in self._asked([one]):
+                frames = [dialect.wrap(path, stream, frame) for frame in self.streams.get(stream, ())]
+                for name, records in self._normalized(frames).records.items():
+                    symbols = set(map(str, records["symbol"].to_pylist()))
+                    said = f"{one.symbol} asks for {stream}, and gets {name} of {sorted(symbols)}"
+                    assert (name, symbols) == (one.data_type, {one.symbol}), said
+
+    def _normalized(self, frames: list[bytes]) -> NormalizedBatch:
+        assert self.normalizer is not None
+        reader = self.normalizer.factory(self.normalizer.settings(), self._context())
+        return reader.normalize(FrameBatch(frames, [1_790_000_000_000_000_000] * len(frames)))

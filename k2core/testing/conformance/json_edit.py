@@ -78,8 +78,11 @@ class JsonText:
 
     def put(self, value: Value, raw: str) -> bytes:
         """The frame with another value here; quoted where it was quoted before."""
-        quoted = json.dumps(raw) if self.text[value.start] == '"' else raw
-        return (self.text[: value.start] + quoted + self.text[value.end :]).encode()
+        return self.put_raw(value, json.dumps(raw) if self.text[value.start] == '"' else raw)
+
+    def put_raw(self, value: Value, raw: str) -> bytes:
+        """The frame with other JSON here."""
+        return (self.text[: value.start] + raw + self.text[value.end :]).encode()
 
     def without(self, member: Value) -> bytes:
         """The frame without a member."""

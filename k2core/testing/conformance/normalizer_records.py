@@ -15,6 +15,7 @@ from k2core.records.data_type import Column
 from k2core.testing.conformance.examples import Example
 from k2core.testing.conformance.joining import several
 from k2core.testing.conformance.json_edit import JsonText
+from k2core.testing.conformance.normalizer_side import SidePlaces, sides_of
 from k2core.testing.conformance.normalizer_world import RECEIVED_NS, NormalizerFacts, Outcome
 
 EARLIEST_US = 1_230_768_000_000_000  # 2009: before the first exchange of any coin; what is less is another unit
@@ -22,12 +23,13 @@ LATEST_US = 4_102_444_800_000_000  # 2100
 EXACT = ("123456789.012345", "0.000012345678912345", "999999999999999", "1.5")
 INEXACT = ("12345678901234567890", "0.12345678901234567891", "61837.6300000000000000001")
 NO_PRICE = ("0", "-1.5", "NaN", "Infinity", "oops", "", "1.2.3", "0x10")
+BOOLEANS = ("true", "false")
 BUYS = {"buy", "b", "bid", "buyer"}
 SELLS = {"sell", "s", "ask", "seller"}
 Pair = tuple[Mapping[str, Any], Mapping[str, Any]]
 
 
-class RecordTests(NormalizerFacts):
+class RecordTests(SidePlaces):
     """Sound frames."""
 
     def test_N01_every_sound_frame_is_accounted_as_what_it_is(self) -> None:
@@ -59,6 +61,8 @@ class RecordTests(NormalizerFacts):
             shown.add(want.get("side"))
             if declared and declared.side and len(example) == 1 and self.json_frames:
                 self._check_printed_side(example, str(want.get("side")), declared.side)
+        if declared and declared.side and self.json_frames:
+            self._check_unnamed_sides(declared.side)
         if declared:
             said = f"the examples show the sides {shown}{self._read(self._frames()).why()}"
             assert shown == ({"buy", "sell"} if declared.side else {None}), said
@@ -69,6 +73,15 @@ class RecordTests(NormalizerFacts):
         if len(printed) == 1:
             same = (printed <= BUYS) == (side == "buy")
             assert same == (declared == "taker"), f"declared {declared}'s side, but {printed} is printed for {side}"
+
+    def _check_unnamed_sides(self, declared: str) -> None:
+        """Words for a side where nothing is called side, as in frames that are lists: those that turn a record's side."""
+        for frame, value, number in self._printed_sides(self._words_by_place()):
+            printed = (frame.scalar(value) or "").lower()
+            if printed in BUYS | SELLS:
+                side = sides_of(self._read([frame.text.encode()]))[number]
+                said = f"declared {declared}'s side, but {printed} is printed for {side}: {frame.text[:200]}"
+                assert ((printed in BUYS) == (side == "buy")) == (declared == "taker"), said
 
     def test_N04_times_are_the_exchanges_in_microseconds(self) -> None:
         """The printed time to the microsecond, or the receive time where it is declared that none is printed."""
@@ -108,8 +121,15 @@ class RecordTests(NormalizerFacts):
         self._check_refused(INEXACT, ("inexact-number",))
 
     def test_N07_what_is_no_price_is_refused(self) -> None:
-        """Zero and less, NaN, words: each is a dead letter."""
+        """Zero and less, NaN, words, true and false: each is a dead letter."""
         self._check_refused(NO_PRICE, ())
+        for name, column, example in self._numbered():
+            for raw in BOOLEANS if type(self).reprice is NormalizerFacts.reprice else ():
+                frame = JsonText(example.frame)
+                value = frame.printing(Decimal(str(example.records[name][0][column])))[0]
+                found = self._read([frame.put_raw(value, raw)])
+                assert not found.rows, f"{column} {raw} became {found.rows}"
+                assert found.places == [0], f"{column} {raw}: {found.accounts()}"
 
     def _check_refused(self, texts: tuple[str, ...], reasons: tuple[str, ...]) -> None:
         for name, column, example in self._numbered():

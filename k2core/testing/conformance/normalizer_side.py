@@ -23,27 +23,13 @@ MOST_PLACES = 4
 Place = tuple[str, ...]
 
 
-class SideTests(NormalizerFacts):
-    """Words that are neither of the exchange's."""
-
-    @needs("json_frames")
-    def test_N19_an_unknown_side_is_refused_never_guessed(self) -> None:
-        """A third word for the side makes a dead letter, or a record without a side; booleans have no third."""
-        words = self._words_by_place()
-        for frame, value, number in self._printed_sides(words):
-            for strange in _strange(frame, value, words[_place(frame, value)]):
-                found = self._read([_with(frame, value, strange)])
-                sides = _sides(found)
-                guessed = sides[number] if number < len(sides) else "lost"
-                assert found.places == [0] or guessed is None, (
-                    f"the side {named(value)} = {strange}, which is neither of the exchange's words, became {guessed}: "
-                    f"refuse it (`RejectFrame`), {frame.text[:200]}"
-                )
+class SidePlaces(NormalizerFacts):
+    """Where the examples print a side."""
 
     def _sided(self) -> list[JsonText]:
         """Frames in which there are records with a side."""
         frames = [(frame, self._read([example.frame])) for example, frame in self._of_json()]
-        return [frame for frame, found in frames if any(_sides(found))]
+        return [frame for frame, found in frames if any(sides_of(found))]
 
     def _words_by_place(self) -> dict[Place, list[str]]:
         """What the examples print at each place, where it is few enough to be words."""
@@ -68,9 +54,9 @@ class SideTests(NormalizerFacts):
 
     def _turned(self, frame: JsonText, value: Value, words: list[str]) -> int | None:
         """Number of the record whose side turns with this value."""
-        before = _sides(self._read([frame.text.encode()]))
+        before = sides_of(self._read([frame.text.encode()]))
         for word in words:
-            after = _sides(self._read([_with(frame, value, word)]))
+            after = sides_of(self._read([frame.put_raw(value, word)]))
             if len(after) == len(before):
                 for number, (one, other) in enumerate(zip(before, after, strict=True)):
                     if one != other:
@@ -78,7 +64,26 @@ class SideTests(NormalizerFacts):
         return None
 
 
-def _sides(found: Outcome) -> list[str | None]:
+class SideTests(SidePlaces):
+    """Words that are neither of the exchange's."""
+
+    @needs("json_frames")
+    def test_N19_an_unknown_side_is_refused_never_guessed(self) -> None:
+        """A third word for the side makes a dead letter, or a record without a side; for a boolean, whatever is none."""
+        words = self._words_by_place()
+        for frame, value, number in self._printed_sides(words):
+            for strange in _strange(frame, value, words[_place(frame, value)]):
+                found = self._read([frame.put_raw(value, strange)])
+                sides = sides_of(found)
+                guessed = sides[number] if number < len(sides) else "lost"
+                assert found.places == [0] or guessed is None, (
+                    f"the side {named(value)} = {strange}, which is neither of the exchange's words, became {guessed}: "
+                    f"refuse it (`RejectFrame`), {frame.text[:200]}"
+                )
+
+
+def sides_of(found: Outcome) -> list[str | None]:
+    """The side of each record that has one, by data type."""
     return [row["side"] for rows in found.rows.values() for row in rows if "side" in row]
 
 
@@ -88,10 +93,6 @@ def _scalars(frame: JsonText) -> list[Value]:
 
 def _raw(frame: JsonText, value: Value) -> str:
     return frame.text[value.start : value.end]
-
-
-def _with(frame: JsonText, value: Value, raw: str) -> bytes:
-    return (frame.text[: value.start] + raw + frame.text[value.end :]).encode()
 
 
 def _place(frame: JsonText, value: Value) -> Place:
@@ -105,9 +106,8 @@ def _place(frame: JsonText, value: Value) -> Place:
 
 
 def _strange(frame: JsonText, value: Value, words: list[str]) -> list[str]:
-    """JSON texts that are no side; none for a boolean. A number that is long is no code for a side, but a signed one."""
+    """JSON texts that are no side. A number that is long is no code for a side, but a signed one."""
     raw = _raw(frame, value)
-    if raw in ("true", "false"):
-        return []
-    numbers = [STRANGE_NUMBER] if raw.lstrip("-").isdigit() and len(raw.lstrip("-")) == 1 else []
+    code = raw.lstrip("-").isdigit() and len(raw.lstrip("-")) == 1
+    numbers = [STRANGE_NUMBER] if code or raw in ("true", "false") else []
     return [text for text in (*map(json.dumps, STRANGE), *numbers) if text not in words]

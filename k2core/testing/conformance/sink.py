@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from k2core.testing.conformance.sink_commits import CommitTests
 from k2core.testing.conformance.sink_owners import OwnerTests
+from k2core.testing.conformance.sink_sharing import SharingTests
 from k2core.testing.conformance.sink_tables import TableTests
 
 
-class SinkSuite(CommitTests, OwnerTests, TableTests):
+class SinkSuite(CommitTests, OwnerTests, SharingTests, TableTests):
     """Commits, owners, crashes, columns and upkeep of one sink; see `SinkFacts` for what a subclass gives."""

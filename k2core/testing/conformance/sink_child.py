@@ -17,7 +17,8 @@ def main() -> None:
     from k2core.testing.conformance.broker_child import load
 
     suite = load(Path(order["file"]), order["suite"])()
-    with suite.hand(Path(order["place"]), owner="killed", clock=SystemClock()) as hand:
+    parts = frozenset((topic, number) for topic, number in order["parts"])
+    with suite.hand(Path(order["place"]), owner="killed", parts=parts, clock=SystemClock()) as hand:
         for turn in itertools.count(1):
             hand.write(turn % 7 + 1)
             sys.stdout.write(f"{turn}\n")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from k2core.errors import CommitConflictError, SinkError
 from k2core.interfaces.broker import Offsets
+from k2core.interfaces.shed import Shed, restored_shed
 from k2core.interfaces.sink import Gone, LogFacts, Staged
 from k2core.records.builtin import QUOTES, TRADES
 from k2core.testing.conformance.sink_world import (
@@ -187,6 +189,30 @@ class CommitTests(SinkFacts):
             assert self.stored_rows(tmp_path, QUOTES) == quotes
             assert _moved(other.table.head().offsets) == {PLACE: 3}
         self.check_holds(tmp_path, hand.at)
+
+    def test_S16_shed_ranges_stand_until_restored(self, tmp_path: Path) -> None:
+        """They come with the commit that passes them, adjoining ones as one; restored beside a writer, once."""
+        symbols = (("ADA", 2), ("XRP", 1))
+        first = Shed(*PLACE, 2, 5, symbols, "GRACEFUL", "r", 10, 20)
+        second = replace(first, first_offset=5, next_offset=9, symbols=symbols[:1], first_us=21, last_us=30)
+        other = replace(first, partition=max(PARTS)[1], topic=max(PARTS)[0])
+        with self.hand(tmp_path) as hand:
+            staged, to = hand.stage(1)
+            hand.commit(staged, to, LogFacts(shed=(first, other)))
+            hand.commit(Staged(0, 0, []), {PLACE: to[PLACE] + 1}, LogFacts(shed=(second,)))
+            whole = replace(first, next_offset=9, symbols=(("ADA", 4), ("XRP", 1)), last_us=30)
+            head = self.head(tmp_path)
+            assert head.shed == (whole, other)
+            done = replace(first, state="restored", back_offset=40, back_us=50)
+            with self.open(tmp_path, self.clock()) as beside:
+                restored = beside.table(TRADES).restore([done])
+                assert restored.shed == restored_shed(head.shed, [done])
+                assert beside.table(TRADES).restore([done]).shed == restored.shed
+            assert self.head(tmp_path).shed == restored.shed
+            assert dict(self.head(tmp_path).offsets) == dict(head.offsets)
+            hand.write(1)
+            assert self.head(tmp_path).shed == restored.shed
+            assert len(self.stored_rows(tmp_path)) == 2 * len(PARTS)
 
 
 def _quote(offset: int) -> dict[str, object]:

@@ -153,11 +153,11 @@ class SinkFacts(FactSuite):
             return sink.table(TRADES).head()
 
     @contextlib.contextmanager
-    def writing(self, place: Path) -> Iterator[subprocess.Popen[str]]:
+    def writing(self, place: Path, parts: frozenset[Partition] = PARTS) -> Iterator[subprocess.Popen[str]]:
         """Another process that takes over and commits without end, and prints a line for each commit."""
         order = {
             "file": inspect.getfile(type(self)), "suite": type(self).__qualname__, "place": str(place),
-            "path": [*sys.path, os.getcwd()],
+            "path": [*sys.path, os.getcwd()], "parts": sorted(parts),
         }  # fmt: skip
         code = "from k2core.testing.conformance.sink_child import main; main()"
         child = subprocess.Popen(  # noqa: S603 - this very Python

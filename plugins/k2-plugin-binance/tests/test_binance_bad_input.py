@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from k2_plugin_binance.normalizer import BinanceNormalizer
-from k2_plugin_binance.tape import generated
+from k2_plugin_binance.tape import spelled
 
 from k2core.plugin import FrameBatch
+from k2core.testing import generated
 
 TRADE = {"e": "trade", "E": 1723161255343, "s": "BTCUSDT", "t": 7, "p": "61837.63000000", "q": "0.02000000"} | {
     "T": 1723161255342,
@@ -149,7 +150,9 @@ def one_by_one(frames: list[bytes]) -> tuple[object, ...]:
 
 TAPE = [
     b'{"stream":"%b","data":%b}' % (e.stream.encode(), e.rendered(1_723_161_255_342))
-    for e in generated(["BTCUSDT", "ETHUSDT"], trades=40, quotes_per_trade=1, seconds=1, malformed=4, seed=1)
+    for e in map(
+        spelled, generated(["BTCUSDT", "ETHUSDT"], trades=40, quotes_per_trade=1, seconds=1, malformed=4, seed=1)
+    )
 ]
 bare = st.sampled_from([frame.split(b'"data":', 1)[1][:-1] for frame in TAPE])
 bad = st.sampled_from([frame for frame, _ in SHAPES if len(frame) < 1000])

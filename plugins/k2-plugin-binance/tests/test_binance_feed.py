@@ -13,6 +13,7 @@ from k2_plugin_binance.settings import BinanceSettings
 from pydantic import ValidationError
 
 from k2core.plugin import ConnectorError, FrameKind, RestClient, RestResponse, Subscription, SystemClock
+from k2core.testing import context
 
 
 class Answers(RestClient):
@@ -28,7 +29,7 @@ class Answers(RestClient):
 
 
 def feed(**settings: object) -> BinanceFeed:
-    return BinanceFeed(BinanceSettings.model_validate({"symbols": ["BTCUSDT", "ethusdt"], **settings}))
+    return BinanceFeed(BinanceSettings.model_validate({"symbols": ["BTCUSDT", "ethusdt"], **settings}), context())
 
 
 def test_the_defaults_are_live_binance() -> None:
@@ -53,7 +54,7 @@ def test_subscriptions_are_symbols_times_data_types() -> None:
 
 
 def test_subscribe_names_streams_in_lower_case_and_counts_ids() -> None:
-    few = feed(params_per_request=3)
+    few = feed(subscriptions_per_request=3)
     requests = few.subscribe(few.subscriptions(), 7)
     assert [request.request_id for request in requests] == ["7", "8"]
     assert json.loads(requests[0].payload) == {

@@ -10,14 +10,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from k2_plugin_binance.issued import meaning
+from k2_plugin_binance.local import LocalBinance
 from k2_plugin_binance.normalizer import BinanceNormalizer
 from k2_plugin_binance.recordings import recorded, symbols_of, with_malformed
 from k2_plugin_binance.settings import LocalBinanceSettings
-from k2_plugin_binance.tape import Event, generated
+from k2_plugin_binance.tape import Event, spelled
 
 from k2core.plugin import ConfigError, FrameBatch
-from k2core.testing import Issued
+from k2core.testing import Issued, generated
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "PEPEUSDT"]
 NOW_MS = 1_723_161_255_342
@@ -25,7 +25,7 @@ NOW_MS = 1_723_161_255_342
 
 def tape(**changes: object) -> list[Event]:
     wanted = {"trades": 400, "quotes_per_trade": 2, "seconds": 3, "malformed": 2, "seed": 5}
-    return generated(SYMBOLS, **{**wanted, **changes})
+    return [spelled(event) for event in generated(SYMBOLS, **{**wanted, **changes})]
 
 
 def wrapped(event: Event) -> bytes:
@@ -68,7 +68,7 @@ def test_the_defaults_are_the_demos() -> None:
 
 def agree(frames: list[tuple[int, str, bytes]]) -> dict[str, int]:
     """Normalize combined frames in batches; the oracle's reading of the same frames must be equal, field for field."""
-    issued, rows = Issued(meaning), defaultdict(list)
+    issued, rows = Issued(LocalBinance(LocalBinanceSettings(trades=0)).meaning), defaultdict(list)
     for _, _, payload in frames:
         issued.note(payload)
     for first in range(0, len(frames), 700):
@@ -123,9 +123,7 @@ def test_malformed_frames_are_added_to_a_recording(recording: Path) -> None:
     events = with_malformed(recorded(recording, rate=0), 3)
     broken = [event for event in events if not event.sound]
     assert len(broken) == 3
-    for event in broken:
-        with pytest.raises(ValueError):
-            json.loads(event.payload)
+    assert all(json.loads(event.payload) for event in broken)  # whole still: playing breaks them off
 
 
 def test_no_recording_says_so(tmp_path: Path) -> None:
@@ -137,7 +135,7 @@ def test_no_recording_says_so(tmp_path: Path) -> None:
 
 
 def test_the_oracle_refuses_what_no_double_holds() -> None:
-    issued = Issued(meaning)
+    issued = Issued(LocalBinance(LocalBinanceSettings(trades=0)).meaning)
     issued.note(b'{"u":1,"s":"B","b":"0.12345678901234567891","B":"1","a":"1","A":"1"}')
     with pytest.raises(ValueError, match="no double"):
         issued.records("quotes")

@@ -3,85 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import AbstractAsyncContextManager
 
 import numpy as np
-import pyarrow as pa
 import pytest
-from k2_plugin_coinbase.feed import CoinbaseFeed
+from k2_plugin_coinbase import k2_connectors, k2_normalizers
 from k2_plugin_coinbase.local import LocalCoinbase
-from k2_plugin_coinbase.normalizer import CoinbaseNormalizer
-from k2_plugin_coinbase.settings import CoinbaseSettings, LocalCoinbaseSettings
+from k2_plugin_coinbase.settings import LocalCoinbaseSettings
 
 from k2core.admission.holes import Hole, HoleLedger
-from k2core.feed.driver import FeedConnector
-from k2core.feed.settings import FeedSettings
-from k2core.plugin import Context, IdentityBatch, Metrics, NormalizedBatch, Stream, SystemClock
-from k2core.testing import Deal, Event, compare
+from k2core.plugin import IdentityBatch, Stream, SystemClock
+from k2core.testing import Capture, Deal, Event, capturing
 
-LOGGER = logging.getLogger("test.coinbase")
-TIMES = ["exchange_timestamp_ms", "exchange_timestamp_us", "sequence_num", "source"]
-COLUMNS = {
-    "trades": ["exchange", "symbol", "trade_id", "price", "quantity", "side", *TIMES],
-    "quotes": ["exchange", "symbol", "update_id", "bid_price", "bid_quantity", "ask_price", "ask_quantity",
-               "timestamp_source", *TIMES],
-}  # fmt: skip
+(CONNECTOR,), (NORMALIZER,) = k2_connectors(), k2_normalizers()
 
 
-class Capture:
-    """Reads a connector into normalized batches."""
-
-    def __init__(self, connector: FeedConnector) -> None:
-        self.connector = connector
-        self.batches: list[NormalizedBatch] = []
-        self.frames = 0
-        self._more = asyncio.Event()
-
-    async def run(self) -> None:
-        async for batch in self.connector.frames():
-            self.batches.append(CoinbaseNormalizer().normalize(batch))
-            self.frames += len(batch)
-            self._more.set()
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
-            while not holds():
-                self._more.clear()
-                await self._more.wait()
-
-    def rows(self, data_type: str) -> list[dict[str, Any]]:
-        return [row for b in self.batches if data_type in b.records for row in b.records[data_type].to_pylist()]
-
-    def trade_ids(self, symbol: str = "BTC-USD") -> list[int]:
-        return [row["sequence_num"] for row in self.rows("trades") if row["symbol"] == symbol]
-
-    def holes(self, symbol: str = "BTC-USD") -> list[Hole]:
-        """What the gap ledger makes of the trades, batch by batch."""
-        ledger = HoleLedger()
-        for number in self.trade_ids(symbol):
-            one = np.array([number])
-            ledger.note(IdentityBatch(
-                data_type="trades", partition=("market.crypto.trades.coinbase", 0), kind="contiguous",
-                streams=(Stream("coinbase", symbol),), stream=np.zeros(1, np.int32), ids=one, order_ms=one,
-                event_time="exchange", offsets=one, timestamps_us=one,
-            ))  # fmt: skip
-        return ledger.missing()
+def captured(local: LocalCoinbase, **changes: object) -> AbstractAsyncContextManager[Capture]:
+    return capturing(local, CONNECTOR, NORMALIZER, **changes)
 
 
-@asynccontextmanager
-async def captured(local: LocalCoinbase, **changes: object) -> AsyncIterator[Capture]:
-    context = Context(clock=SystemClock(), logger=LOGGER, metrics=Metrics())
-    feed = CoinbaseFeed(CoinbaseSettings.model_validate({**local.settings(), **changes}), context)
-    quick = FeedSettings(backoff_initial_s=0.01, overlap_s=0.05)
-    async with FeedConnector(feed, SystemClock(), LOGGER, Metrics(), "coinbase", quick) as connector:
-        capture = Capture(connector)
-        running = asyncio.create_task(capture.run())
-        yield capture
-        await connector.close()
-        await asyncio.wait_for(running, 10)
+def trade_ids(capture: Capture, symbol: str = "BTC-USD") -> list[int]:
+    return [row["sequence_num"] for row in capture.rows("trades") if row["symbol"] == symbol]
+
+
+def holes(capture: Capture, symbol: str = "BTC-USD") -> list[Hole]:
+    """What the gap ledger makes of the trades, one by one."""
+    ledger = HoleLedger()
+    for number in trade_ids(capture, symbol):
+        one = np.array([number])
+        ledger.note(IdentityBatch(
+            data_type="trades", partition=("market.crypto.trades.coinbase", 0), kind="contiguous",
+            streams=(Stream("coinbase", symbol),), stream=np.zeros(1, np.int32), ids=one, order_ms=one,
+            event_time="exchange", offsets=one, timestamps_us=one,
+        ))  # fmt: skip
+    return ledger.missing()
 
 
 def exchange(**changes: object) -> LocalCoinbase:
@@ -92,7 +47,11 @@ def exchange(**changes: object) -> LocalCoinbase:
 def happen(local: LocalCoinbase, *numbers: int) -> list[bytes]:
     """Trades that happen at the exchange, heard by nobody yet."""
     deals = [Deal("BTC-USD", number, "61837.63", "0.02", "buy") for number in numbers]
-    return [local.render(Event(0, "trades", "BTC-USD", d), SystemClock().now_ns() // 1000) for d in deals]
+    events = [Event(0, "trades", "BTC-USD", deal) for deal in deals]
+    frames = [local.render(event, SystemClock().now_ns() // 1000) for event in events]
+    for frame in frames:
+        local.exchange.dialect.memory.keep("matches:BTC-USD", frame)
+    return frames
 
 
 async def test_everything_issued_arrives_exactly() -> None:
@@ -100,12 +59,12 @@ async def test_everything_issued_arrives_exactly() -> None:
         await local.play()
         await capture.until(lambda: capture.frames >= local.counts.total())
         assert local.counts == {"sound": 4500, "doubled": 450, "malformed": 3}
-        assert [one.reason for batch in capture.batches for one in batch.rejected] == ["malformed-json"] * 3
-        for data_type, columns in COLUMNS.items():
-            report = compare(local.issued(data_type), pa.Table.from_pylist(capture.rows(data_type)), columns)
+        assert [one.reason for one in capture.rejected] == ["malformed-json"] * 3
+        for data_type in ("trades", "quotes"):
+            report = capture.verdict(local, data_type)
             assert (report.missing, report.unexpected, report.differing) == ([], [], [])
             assert 0 < report.issued < report.stored
-        assert capture.holes() == capture.holes("ETH-USD") == []
+        assert holes(capture) == holes(capture, "ETH-USD") == []
         assert capture.connector.facts()["refused_subscriptions"] == {}
 
 
@@ -113,13 +72,13 @@ async def test_after_a_cut_the_last_match_heals_a_gap_of_one() -> None:
     async with exchange() as local, captured(local) as capture:
         await local.exchange.wait_subscribed(local.streams())
         await local.exchange.send("matches:BTC-USD", happen(local, 1, 2))
-        await capture.until(lambda: capture.trade_ids() == [1, 2])
+        await capture.until(lambda: trade_ids(capture) == [1, 2])
         happen(local, 3)
         await local.exchange.drop(0, how="reset")
-        await capture.until(lambda: capture.trade_ids() == [1, 2, 3])
+        await capture.until(lambda: trade_ids(capture) == [1, 2, 3])
         await local.exchange.send("matches:BTC-USD", happen(local, 4))
-        await capture.until(lambda: capture.trade_ids() == [1, 2, 3, 4])
-        assert capture.holes() == []
+        await capture.until(lambda: trade_ids(capture) == [1, 2, 3, 4])
+        assert holes(capture) == []
         assert [row["trade_id"] for row in local.issued("trades")] == ["3"]  # noted by what sent it as `last_match`
 
 
@@ -127,11 +86,11 @@ async def test_after_a_cut_the_last_match_shows_a_longer_gap_exactly_before_any_
     async with exchange() as local, captured(local) as capture:
         await local.exchange.wait_subscribed(local.streams())
         await local.exchange.send("matches:BTC-USD", happen(local, 1, 2))
-        await capture.until(lambda: capture.trade_ids() == [1, 2])
+        await capture.until(lambda: trade_ids(capture) == [1, 2])
         happen(local, 3, 4, 5, 6)
         await local.exchange.drop(0, how="abort")
-        await capture.until(lambda: capture.trade_ids() == [1, 2, 6])
-        assert capture.holes() == [Hole("coinbase", "BTC-USD", 3, 5)]
+        await capture.until(lambda: trade_ids(capture) == [1, 2, 6])
+        assert holes(capture) == [Hole("coinbase", "BTC-USD", 3, 5)]
 
 
 @pytest.mark.parametrize("dropped", [1, 3])
@@ -139,10 +98,10 @@ async def test_a_trade_dropped_in_a_quiet_market_is_found_by_its_heartbeat(dropp
     async with exchange(heartbeat_s=0.05) as local, captured(local, dropped_after_s=0.1) as capture:
         await local.exchange.wait_subscribed(local.streams())
         await local.exchange.send("matches:BTC-USD", happen(local, 1, 2))
-        await capture.until(lambda: capture.trade_ids() == [1, 2])
+        await capture.until(lambda: trade_ids(capture) == [1, 2])
         happen(local, *range(3, 3 + dropped))  # the exchange forgets to send them, and then nothing happens
-        await capture.until(lambda: capture.trade_ids()[-1] == 2 + dropped)
-        assert capture.holes() == ([Hole("coinbase", "BTC-USD", 3, 4)] if dropped == 3 else [])
+        await capture.until(lambda: trade_ids(capture)[-1] == 2 + dropped)
+        assert holes(capture) == ([Hole("coinbase", "BTC-USD", 3, 4)] if dropped == 3 else [])
         await local.exchange.wait_until(lambda: [one.number for one in local.exchange.connections] == [1])
         facts = capture.connector.facts()
         assert (facts["rollovers"], facts["reconnects"]) == (1, 0)  # make before break
@@ -161,16 +120,16 @@ async def test_a_refused_product_costs_the_others_nothing(whole: bool) -> None:
     wanted = {"symbols": ["BTC-USD", "NOPE-USD"], "check_symbols": False, "ack_timeout_s": 0.2}
     async with exchange() as local:
         if whole:
-            local.dialect.answer = lambda message, current, refused: (  # type: ignore[method-assign]
+            local.exchange.dialect.answer = lambda message, current, refused: (  # type: ignore[method-assign]
                 ([refusal], current)
                 if b"NOPE" in message
-                else type(local.dialect).answer(local.dialect, message, current, refused)
+                else type(local.exchange.dialect).answer(local.exchange.dialect, message, current, refused)
             )
-        refusal = local.dialect.refuse(b"", {"matches:NOPE-USD"})[0]
+        refusal = local.exchange.dialect.refuse(b"", {"matches:NOPE-USD"})[0]
         async with captured(local, **wanted) as capture:
             await local.exchange.wait_subscribed({"matches:BTC-USD", "ticker:BTC-USD"})
             await local.exchange.send("matches:BTC-USD", happen(local, 1))
-            await capture.until(lambda: capture.trade_ids() == [1])
+            await capture.until(lambda: trade_ids(capture) == [1])
             said = "Failed to subscribe: NOPE-USD is not a valid product"
             refused = capture.connector.facts()["refused_subscriptions"]
             assert refused == {"NOPE-USD quotes": said, "NOPE-USD trades": said}
@@ -186,7 +145,7 @@ async def test_a_connection_without_heartbeats_is_dead() -> None:
 
 async def test_heartbeats_alone_keep_a_quiet_connection() -> None:
     async with exchange(heartbeat_s=0.05) as local:
-        enough, beats, plain = asyncio.Event(), list[int](), local.dialect.heartbeat
+        enough, beats, plain = asyncio.Event(), list[int](), local.exchange.dialect.heartbeat
 
         def heartbeat(streams: set[str]) -> list[bytes]:
             beats.append(len(streams))
@@ -194,7 +153,7 @@ async def test_heartbeats_alone_keep_a_quiet_connection() -> None:
                 enough.set()
             return plain(streams)
 
-        local.dialect.heartbeat = heartbeat  # type: ignore[method-assign]
+        local.exchange.dialect.heartbeat = heartbeat  # type: ignore[method-assign]
         async with captured(local, frame_timeout_s=0.4) as capture:
             await asyncio.wait_for(enough.wait(), 10)
             assert local.exchange.counts["connects"] == 1

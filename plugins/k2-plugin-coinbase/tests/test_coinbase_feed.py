@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,16 +13,16 @@ from k2_plugin_coinbase.feed import CoinbaseFeed
 from k2_plugin_coinbase.settings import CoinbaseSettings
 from pydantic import ValidationError
 
-from k2core.plugin import ConnectorError, Context, FrameKind, Metrics, RestClient, RestResponse, Subscription
-from k2core.testing import ManualClock
+from k2core.plugin import ConnectorError, FrameKind, RestClient, RestResponse, Subscription
+from k2core.testing import ManualClock, context
 
 BTC_TRADES, BTC_QUOTES = Subscription("BTC-USD", "trades"), Subscription("BTC-USD", "quotes")
 ETH_TRADES, ETH_QUOTES = Subscription("ETH-USD", "trades"), Subscription("ETH-USD", "quotes")
 
 
 def feed(clock: ManualClock | None = None, **settings: Any) -> CoinbaseFeed:
-    context = Context(clock=clock or ManualClock(), logger=logging.getLogger("test.coinbase"), metrics=Metrics())
-    return CoinbaseFeed(CoinbaseSettings.model_validate({"symbols": ["BTC-USD", "eth-usd"], **settings}), context)
+    wanted = CoinbaseSettings.model_validate({"symbols": ["BTC-USD", "eth-usd"], **settings})
+    return CoinbaseFeed(wanted, context(clock or ManualClock()))
 
 
 def match(number: int, product: str = "BTC-USD", kind: str = "match") -> bytes:
@@ -63,7 +62,7 @@ def test_limits_stay_within_what_coinbase_allows() -> None:
 @pytest.mark.parametrize("data_types", [["trades"], ["quotes", "trades"]])
 def test_a_products_heartbeats_and_trades_share_a_connection(data_types: list[str]) -> None:
     """Or a heartbeat that misses a trade would replace a connection that does not carry it."""
-    one = feed(data_types=data_types, products_per_connection=1)
+    one = feed(data_types=data_types, streams_per_connection=1)
     first = one.subscriptions()[: one.limits.streams_per_connection]
     assert {s.symbol for s in first} == {"BTC-USD"}
     assert len(first) == len(data_types)
@@ -155,6 +154,22 @@ def test_a_trade_that_was_announced_and_never_comes_was_dropped_and_is_told_once
     assert [one.beat(12), one.beat(13), one.beat(13), one.beat(14)] == [False, False, False, True]
 
 
+def test_a_single_wild_heartbeat_is_voided_by_the_next_one() -> None:
+    one = Beats()
+    one.trade(10)
+    wild = [one.beat(10), one.beat(10**15), *(one.beat(10) for _ in range(5))]
+    assert not any(wild)
+    assert [one.beat(11), one.beat(11), one.beat(11)] == [False, False, True]  # what is dropped is found as before
+
+
+def test_wild_heartbeats_without_end_cost_one_connection_and_blind_nothing_for_good() -> None:
+    one = Beats()
+    one.trade(10)
+    assert sum(one.beat(10**15 + number) for number in range(60)) == 1
+    one.beat(10)
+    assert [one.beat(11), one.beat(11), one.beat(11)] == [False, False, True]
+
+
 def test_a_heartbeat_may_run_ahead_of_its_trade() -> None:
     one = Beats()
     one.trade(10, "last_match")
@@ -222,9 +237,9 @@ async def test_check_says_when_it_got_no_answer(status: int, body: bytes) -> Non
         {"data_types": ["level2"]},
         {"websocket_url": "http://x"},
         {"rest_url": "wss://x"},
-        {"rest_url": "https://x/"},
+        {"rest_url": "https://x?y"},
         {"control_per_second": 101},
-        {"connects_per_second": 9},
+        {"connects_per_window": 9},
         {"symbls": ["BTC-USD"]},
     ],
 )

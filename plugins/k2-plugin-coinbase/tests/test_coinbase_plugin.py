@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import k2_plugin_coinbase
 import pytest
@@ -32,3 +33,9 @@ def test_each_hook_offers_one_component_named_coinbase(hook: str) -> None:
 def test_the_entry_module_imports_nothing_heavy() -> None:
     code = "import sys, k2_plugin_coinbase; print(*{'websockets', 'pyarrow', 'numpy', 'asyncio'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout.split() == []
+
+
+def test_the_source_is_small() -> None:
+    """An exchange in an afternoon: every line counts, those of the local exchange and of docstrings too."""
+    source = Path(__file__).parents[1] / "src"
+    assert sum(len(path.read_text().splitlines()) for path in source.rglob("*.py")) < 350

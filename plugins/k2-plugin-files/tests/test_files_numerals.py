@@ -43,3 +43,13 @@ def test_long_but_exact_numbers_pass() -> None:
 def test_whole_numbers() -> None:
     values, bad = longs(pa.array(["17", "+3", "-4", "1.0", "", "99999999999999999999", None]))
     assert (values.tolist(), bad.tolist()) == ([17, 3, -4, 0, 0, 0, 0], [False] * 3 + [True] * 4)
+
+
+@pytest.mark.parametrize("start", [0, 1, 8, 17, 100])
+def test_a_slice_is_read_as_it_is_whatever_version_of_arrow_reads_it(start: int) -> None:
+    """Arrow 20 to 22 read other bytes of a slice (`if_else`); `nox -s lowest` runs this on 20."""
+    texts = pa.array([str(4500 + n) for n in range(200)]).slice(start, 50)
+    values, bad, _ = doubles(texts, -2)
+    assert values.tolist() == [(4500 + start + n) / 100 for n in range(50)]
+    assert not bad.any()
+    assert longs(texts)[0].tolist() == [4500 + start + n for n in range(50)]

@@ -68,7 +68,7 @@ class TestKrakenFeed(ConnectorSuite):
     server_limits = ServerLimits(connects_per_window=150, connect_window=600, heartbeat_interval=0.1)
 
     def dialect(self) -> Dialect:
-        return KrakenDialect(["BTC/USD", "ETH/USD"], lambda stream: b"")
+        return KrakenDialect(["BTC/USD", "ETH/USD"])
 
     def settings(self, exchange: FakeExchange) -> Mapping[str, Any]:
         return {"symbols": ["BTC/USD", "ETH/USD"], "websocket_url": exchange.url, "rest_url": exchange.rest_url}

@@ -4,63 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
-import pyarrow as pa
 import pytest
-from k2_plugin_kraken.feed import KrakenFeed
+from k2_plugin_kraken import k2_connectors, k2_normalizers
 from k2_plugin_kraken.local import LocalKraken
-from k2_plugin_kraken.normalizer import KrakenNormalizer
-from k2_plugin_kraken.settings import KrakenSettings, LocalKrakenSettings
+from k2_plugin_kraken.settings import LocalKrakenSettings
 
-from k2core.feed.driver import FeedConnector
-from k2core.feed.settings import FeedSettings
-from k2core.plugin import Metrics, NormalizedBatch, SystemClock
-from k2core.testing import Event, OracleReport, compare
+from k2core.testing import Capture, Event, capturing
 from k2core.testing.exchange import Drop
 
-
-class Capture:
-    """Reads a connector into normalized batches."""
-
-    def __init__(self, connector: FeedConnector) -> None:
-        self.connector, self.batches, self.frames = connector, list[NormalizedBatch](), 0
-        self._more = asyncio.Event()
-
-    async def run(self) -> None:
-        async for batch in self.connector.frames():
-            self.batches.append(KrakenNormalizer().normalize(batch))
-            self.frames += len(batch)
-            self._more.set()
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
-            while not holds():
-                self._more.clear()
-                await self._more.wait()
-
-    def rows(self, data_type: str) -> list[dict[str, object]]:
-        return [row for b in self.batches if data_type in b.records for row in b.records[data_type].to_pylist()]
-
-    def verdict(self, local: LocalKraken, data_type: str) -> OracleReport:
-        issued = local.issued(data_type)
-        return compare(issued, pa.Table.from_pylist(self.rows(data_type)), list(issued[0]))
+(CONNECTOR,), (NORMALIZER,) = k2_connectors(), k2_normalizers()
 
 
-@asynccontextmanager
-async def captured(local: LocalKraken, **changes: object) -> AsyncIterator[Capture]:
-    feed = KrakenFeed(KrakenSettings.model_validate({**local.settings(), **changes}))
-    quick = FeedSettings(backoff_initial_s=0.01, backoff_max_s=0.05, overlap_s=0.05)
-    logger = logging.getLogger("test.kraken")
-    async with FeedConnector(feed, SystemClock(), logger, Metrics(), "kraken", quick) as connector:
-        capture = Capture(connector)
-        running = asyncio.create_task(capture.run())
-        yield capture
-        await connector.close()
-        await asyncio.wait_for(running, 10)
+def captured(local: LocalKraken, **changes: object) -> AbstractAsyncContextManager[Capture]:
+    return capturing(local, CONNECTOR, NORMALIZER, **changes)
 
 
 def exchange(**changes: object) -> LocalKraken:
@@ -71,10 +30,9 @@ def exchange(**changes: object) -> LocalKraken:
 async def test_everything_issued_arrives() -> None:
     async with exchange() as local, captured(local) as capture:
         await local.play()
-        await capture.until(lambda: len(capture.rows("quotes")) >= 2900)
-        await capture.until(lambda: not capture.verdict(local, "trades").missing)
-        await capture.until(lambda: sum(len(b.rejected) for b in capture.batches) == 3)
-        assert {one.reason for b in capture.batches for one in b.rejected} == {"malformed-json"}
+        await capture.until_complete(local, "trades", "quotes")
+        await capture.until(lambda: len(capture.rejected) == 3)
+        assert {one.reason for one in capture.rejected} == {"malformed-json"}
         assert len(local.issued("trades")) == 1500
         for data_type in ("trades", "quotes"):
             report = capture.verdict(local, data_type)
@@ -95,28 +53,21 @@ class Watched(LocalKraken):
         return super().render(event, now_us)
 
 
-async def soon(holds: Callable[[], bool]) -> None:
-    """Wait for what nobody announces."""
-    async with asyncio.timeout(20):
-        while not holds():  # noqa: ASYNC110 - there is no event
-            await asyncio.sleep(0.005)
-
-
 @pytest.mark.parametrize("how", ["close", "abort", "reset"])
 async def test_the_snapshot_heals_the_hole_that_a_reconnect_leaves(how: Drop) -> None:
     """Trades that pass while nobody is connected are in the next subscription's snapshot: the ids have no hole."""
     one = {"symbols": ["BTC/USD"], "data_types": ["trades"], "quotes_per_trade": 0, "malformed": 0, "before": 0}
-    settings = LocalKrakenSettings.model_validate({**one, "trades": 200, "seconds": 2, "trades_per_message": 1})
+    settings = LocalKrakenSettings.model_validate({**one, "trades": 200, "seconds": 2, "trades_per_frame": 1})
     async with Watched(settings) as local, captured(local) as capture:
         playing = asyncio.create_task(local.play())
         await capture.until(lambda: len(capture.rows("trades")) > 60)
         local.exchange.refuse_next(503, count=1000)
         await local.exchange.drop(0, how)
         hole_began = local.happened
-        await soon(lambda: local.happened > hole_began + 15)
+        await capture.until(lambda: local.happened > hole_began + 15)
         local.exchange.refusals.clear()
         await playing
-        await capture.until(lambda: not capture.verdict(local, "trades").missing)
+        await capture.until_complete(local, "trades")
         ids = {int(str(row["trade_id"])) for row in capture.rows("trades")}
         assert len(ids) == max(ids) - min(ids) + 1 == 200
         assert local.counts["sound"] <= 200 - 15  # so many updates passed unheard
@@ -127,7 +78,7 @@ async def test_a_symbol_that_is_refused_costs_the_others_nothing() -> None:
         symbols = ["NOPE/USD", *local.settings()["symbols"]]
         async with captured(local, symbols=symbols, check_symbols=False) as capture:
             await local.play()
-            await capture.until(lambda: not capture.verdict(local, "trades").missing)
+            await capture.until_complete(local, "trades")
             refused = capture.connector.facts()["refused_subscriptions"]
             assert set(refused) == {"NOPE/USD trades", "NOPE/USD quotes"}
             assert set(refused.values()) == {"Currency pair not supported NOPE/USD"}
@@ -140,14 +91,14 @@ async def test_a_refused_stream_alone_is_left_out_and_tried_again_on_the_next_co
     async with exchange(symbols=["BTC/USD", "ETH/USD"], malformed=0) as local, captured(local) as capture:
         local.exchange.refused_streams = {"ticker:ETH/USD"}
         await local.exchange.wait_subscribed({"trade:ETH/USD", "ticker:BTC/USD"})
-        await soon(lambda: bool(capture.connector.facts()["refused_subscriptions"]))
+        await capture.until(lambda: bool(capture.connector.facts()["refused_subscriptions"]))
         assert list(capture.connector.facts()["refused_subscriptions"]) == ["ETH/USD quotes"]
         local.exchange.refused_streams = set()
         await local.exchange.drop(0, "abort")
         await local.exchange.wait_subscribed({"ticker:ETH/USD"})
         await local.play()
-        await soon(lambda: not capture.connector.facts()["refused_subscriptions"])
-        await capture.until(lambda: not capture.verdict(local, "quotes").missing)
+        await capture.until(lambda: not capture.connector.facts()["refused_subscriptions"])
+        await capture.until_complete(local, "quotes")
 
 
 async def test_unknown_symbols_are_found_over_rest_before_the_first_connection() -> None:
@@ -163,7 +114,7 @@ async def test_a_quiet_market_is_alive_by_its_heartbeat_and_a_silent_one_is_dead
     local = exchange(before=0, trades=0, malformed=0)
     local.exchange.limits = replace(local.exchange.limits, heartbeat_interval=0.05)
     async with local, captured(local, frame_timeout_s=0.5) as capture:
-        await soon(lambda: capture.connector.facts()["frames_control"] > 30)  # about three timeouts
+        await capture.until(lambda: capture.connector.facts()["frames_control"] > 30)  # about three timeouts
         assert capture.connector.facts()["reconnects"] == 0
         await local.exchange.drop(0, "silent")
         await local.exchange.wait_until(lambda: local.exchange.counts["connects"] == 2)

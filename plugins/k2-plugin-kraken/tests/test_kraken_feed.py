@@ -15,6 +15,7 @@ from k2_plugin_kraken.settings import KrakenSettings
 from pydantic import ValidationError
 
 from k2core.plugin import ConnectorError, FrameKind, RestClient, RestResponse, Subscription
+from k2core.testing import context
 
 BTC_TRADES, BTC_QUOTES = Subscription("BTC/USD", "trades"), Subscription("BTC/USD", "quotes")
 
@@ -24,7 +25,7 @@ class Answers(RestClient):
 
     def __init__(self, *symbols: str, fixed: RestResponse | None = None) -> None:
         self.asked: list[dict[str, str]] = []
-        self._dialect, self._fixed = KrakenDialect(list(symbols), lambda stream: b""), fixed
+        self._dialect, self._fixed = KrakenDialect(list(symbols)), fixed
 
     async def get(self, url: str, params: Mapping[str, str] | None = None) -> RestResponse:
         self.asked.append(dict(params or {}))
@@ -32,7 +33,8 @@ class Answers(RestClient):
 
 
 def feed(**settings: object) -> KrakenFeed:
-    return KrakenFeed(KrakenSettings.model_validate({"symbols": ["BTC/USD", "ETH/USD", "AAPLx/USD"], **settings}))
+    wanted = {"symbols": ["BTC/USD", "ETH/USD", "AAPLx/USD"], **settings}
+    return KrakenFeed(KrakenSettings.model_validate(wanted), context())
 
 
 def test_the_defaults_are_live_kraken() -> None:
@@ -40,7 +42,7 @@ def test_the_defaults_are_live_kraken() -> None:
 
 
 def test_a_request_asks_for_one_channel_and_says_which_subscriptions_it_means() -> None:
-    few = feed(symbols_per_request=2)
+    few = feed(subscriptions_per_request=2)
     requests = few.subscribe(few.subscriptions(), 7)
     assert [json.loads(request.payload) for request in requests[:3]] == [
         {"method": "subscribe", "params": {"channel": "trade", "snapshot": True, "symbol": ["BTC/USD", "ETH/USD"]}, "req_id": 7},

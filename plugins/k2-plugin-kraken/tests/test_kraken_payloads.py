@@ -6,9 +6,7 @@ import inspect
 
 import pytest
 from k2_plugin_kraken.feed import Control
-from k2_plugin_kraken.normalizer import KrakenNormalizer
-from k2_plugin_kraken.quotes import KrakenTicker
-from k2_plugin_kraken.trades import KrakenTrade
+from k2_plugin_kraken.normalizer import KrakenNormalizer, KrakenTicker, KrakenTrade
 
 from k2core.plugin import FrameBatch
 from k2core.records.builtin import QUOTES, TRADES
@@ -105,6 +103,14 @@ def test_json_numbers_are_read_digit_for_digit() -> None:
     for text in bad:
         (refused,) = normalize(TRADES_FRAME.replace(b"0.5147", text, 1)).rejected
         assert refused.reason == "inexact-number"
+
+
+@pytest.mark.parametrize(
+    ("time", "us"), [("36.925533999Z", 533), ("36.9255339Z", 533), ("36.9255Z", 500), ("36.92553Z", 530)]
+)
+def test_times_finer_than_a_microsecond_are_cut_off(time: str, us: int) -> None:
+    trades = normalize(TRADES_FRAME.replace(b"36.925533Z", time.encode(), 1)).records["trades"]
+    assert trades.column("exchange_timestamp_us").to_pylist()[0] == 1_695_628_116_925_000 + us
 
 
 @pytest.mark.parametrize("time", ["1970-01-01T00:00:00Z", "2023-09-25T07:49:37.708706Z"])

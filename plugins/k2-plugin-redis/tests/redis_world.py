@@ -11,9 +11,12 @@ from k2_plugin_redis.settings import RedisSettings
 from k2_plugin_redis.store import RedisStore
 from redis import Redis
 
-from k2core.plugin import Clock, Context, DedupError, IdentityBatch, Metrics
+from k2core.plugin import Clock, Context, DedupError, IdentityBatch, Metrics, SystemClock
 from k2core.testing import ManualClock
 from k2core.testing.conformance.dedup_world import PLACE, START_NS, KnownTable, identities
+from tests.services.process import free_port
+
+__all__ = ["SystemClock", "free_port"]
 
 
 def context(clock: Clock, name: str) -> Context:
@@ -41,6 +44,7 @@ class Writer:
         self, url: str, table: KnownTable, kind: Any, *, name: str = "sink", offset: int = 0, clock: ManualClock | None = None,
         **settings: Any,
     ) -> None:  # fmt: skip
+        self.url = url
         self.clock, self.table, self.kind = clock or ManualClock(START_NS), table, kind
         self.context = context(self.clock, name)
         self.store = RedisStore(RedisSettings(url=url, **{"timeout_ms": 300, **settings}), self.context)  # type: ignore[arg-type]
@@ -102,3 +106,8 @@ def restore(url: str, name: str, dump: dict[bytes, bytes]) -> None:
             redis.delete(key)
         for key, value in dump.items():
             redis.restore(key, 0, value)
+
+
+def said(url: str, *command: str) -> None:
+    with Redis.from_url(url) as redis:
+        redis.execute_command(*command)

@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import pathlib
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,11 +18,17 @@ from k2core.testing.conformance.dedup_world import PLACE, KnownTable
 from tests.services.process import UnavailableError
 from tests.services.redis import Redis
 
-spec = importlib.util.spec_from_file_location("redis_world", pathlib.Path(__file__).parent / "redis_world.py")
-assert spec is not None
-assert spec.loader is not None
-world = sys.modules.setdefault("redis_world", importlib.util.module_from_spec(spec))
-spec.loader.exec_module(world)
+
+def beside(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, pathlib.Path(__file__).parent / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules.setdefault(name, importlib.util.module_from_spec(spec))
+    spec.loader.exec_module(module)
+    return module
+
+
+world, servers = beside("redis_world"), beside("redis_servers")
 
 Fault = Callable[[Redis, Any], contextlib.AbstractContextManager[None]]
 
@@ -238,3 +245,28 @@ def test_what_left_the_window_is_known_to_the_next_owner(server: Redis, kind: An
     )
     assert after.write([2, 3, 9, 10]) == [False, True, False, True]
     after.store.close()
+
+
+@pytest.mark.parametrize("kind", ["contiguous", "opaque"])
+def test_a_slow_way_to_redis_is_left_and_taken_again(server: Redis, kind: Any) -> None:
+    said(server, "FLUSHALL")
+    relay = servers.Relay(server.port)
+    writer = world.Writer(relay.url, KnownTable(), kind, timeout_ms=150, connect_timeout_ms=5000)
+    assert writer.write([1, 2, 3]) == [True] * 3
+    relay.delay_s = 0.02
+    assert writer.write([4, 3]) == [True, False]
+    assert not writer.degraded, "slow, but not too slow"
+    relay.delay_s = 0.4
+    began = time.monotonic()
+    for k in range(50):
+        assert writer.write([10 + k, 3, 4]) == [True, False, False]
+    assert time.monotonic() - began < 50 * 0.4 / 4, "it is not asked again and again"
+    assert writer.metric("k2_dedup_degradations_total", reason="slow") == 1
+    relay.delay_s = 0.0
+    writer.clock.advance(60)
+    assert writer.write([10, 60, 1]) == [False, True, False]
+    assert not writer.degraded
+    assert writer.write([60, 61, 11]) == [False, True, False], "no late answer is taken for another's"
+    writer.assert_exact([1, 2, 3, 4, *range(10, 62)])
+    writer.store.close()
+    relay.close()

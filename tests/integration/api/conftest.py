@@ -17,6 +17,7 @@ from k2core.api.server import bind, port_of, serve
 from k2core.avro.codec import Codec
 from k2core.clock import SystemClock
 from k2core.config.settings import ApiSettings, QuerySettings
+from k2core.degradation.board import LevelBoard
 from k2core.interfaces.frames import ChannelFacts
 from k2core.query.cursor import Cursors
 from k2core.query.service import QueryService
@@ -44,6 +45,7 @@ class Server:
         self.service = self.new_service()
         self.loops = {n: TailLoop(t, self.clock, self.stop) for n, t in self.service.tails.items()}
         self.readiness = Readiness(self.loops, folder, 5, self.clock)
+        self.board = LevelBoard(self.log, self.clock, announce_s=30)
 
     def new_service(self) -> QueryService:
         tails = {
@@ -59,7 +61,7 @@ class Server:
     def start(self, auth=None) -> None:
         self.listener = bind("127.0.0.1", 0, auth=True)
         self.url = f"http://127.0.0.1:{port_of(self.listener)}"
-        app = create_app(self.service, auth or Auth([KEY]), ApiSettings(), self.readiness, self.metrics)
+        app = create_app(self.service, auth or Auth([KEY]), ApiSettings(), self.readiness, self.metrics, self.board)
         for loop in self.loops.values():
             loop.start()
         self.thread = threading.Thread(target=serve, args=(app, self.listener, self.stop), daemon=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import re
 
 import pyarrow as pa
@@ -151,3 +152,16 @@ def test_both_headers_carry_a_key(stranger, headers):
 
 def test_a_request_id_is_kept(http):
     assert http.get("/livez", headers={"X-Request-ID": "abc-1"}).headers["x-request-id"] == "abc-1"
+
+
+def test_a_query_can_be_followed_by_its_request_id(http, caplog):
+    with caplog.at_level(logging.INFO, "k2.query"):
+        answered = http.get("/v1/trades?limit=5", headers={"X-Request-ID": "mine-1"})
+        refused = http.get("/v1/trades?limit=-5", headers={"X-Request-ID": "mine-2"})
+    assert answered.headers["x-request-id"] == "mine-1"
+    assert refused.json()["request_id"] == "mine-2"
+    lines = {line.split("request=")[1].split()[0]: line for line in caplog.messages}
+    pin = ";".join(f"{t}:" + ",".join(f"{p}@{n}" for p, n in ends) for t, ends in answered.json()["pin"].items())
+    assert f"outcome=ok why=- ms={lines['mine-1'].split('ms=')[1].split()[0]} rows=5" in lines["mine-1"]
+    assert f" pin={pin} asked=limit=5" in lines["mine-1"]
+    assert "outcome=refused" in lines["mine-2"]

@@ -70,8 +70,10 @@ def test_bad_input_is_a_problem_that_says_what_to_do(http, path, status, kind, h
 @pytest.mark.parametrize("headers", [{}, {"X-API-Key": "k2_wrong"}, {"X-API-Key": ""}, {"Authorization": "Bearer x"},
                                      {"Authorization": "Basic eDp5"}, {"X-API-Key": b"\xff\xfe"}])  # fmt: skip
 @pytest.mark.parametrize("path", ["/v1/trades", "/v1/ohlcv", "/v1/symbols", "/v1/stats", "/v1/snapshots"])
-def test_without_a_valid_key_nothing_is_told(stranger, path, headers):
+def test_without_a_valid_key_nothing_is_told(server, stranger, path, headers):
+    counted = server.metrics.value("k2_http_auth_refusals_total")
     reply = stranger.get(path, headers=headers)
+    assert server.metrics.value("k2_http_auth_refusals_total") == counted + 1
     check(reply, 401, "unauthorized", "X-API-Key")
     assert reply.headers["www-authenticate"] == "Bearer"
 

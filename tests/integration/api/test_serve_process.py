@@ -160,7 +160,8 @@ def test_connections_on_which_nobody_asks_are_closed(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "SILENT_S", 0.2)
     monkeypatch.setattr(module, "MOST_SILENT", 4)
     stop, ports = threading.Event(), []
-    thread = threading.Thread(target=run_serve, args=(parts(tmp_path, port=0), stop, ports.append))
+    made = parts(tmp_path, port=0)
+    thread = threading.Thread(target=run_serve, args=(made, stop, ports.append))
     thread.start()
     try:
         deadline = time.monotonic() + 20
@@ -173,6 +174,7 @@ def test_connections_on_which_nobody_asks_are_closed(tmp_path, monkeypatch):
                 assert one.recv(1) == b""
             one.close()
         assert httpx2.get(f"http://127.0.0.1:{ports[0]}/livez").status_code == 200
+        assert made.metrics.value("k2_http_silent_connections_closed_total") >= 16
     finally:
         stop.set()
         thread.join(20)

@@ -28,7 +28,9 @@ def spec(name: str = TOPIC, partitions: int = PARTITIONS, schemas: tuple[str, ..
 
 def a_log(folder: pathlib.Path, clock: Clock | None = None, **settings: Any) -> EmbeddedBroker:
     """A log without topics."""
-    return EmbeddedBroker(EmbeddedSettings(path=folder / "log.db", **settings), clock or SystemClock())
+    metrics = settings.pop("metrics", None)
+    made = EmbeddedSettings(path=folder / "log.db", **settings)
+    return EmbeddedBroker(made, clock or SystemClock(), metrics=metrics)
 
 
 def a_topic(folder: pathlib.Path, clock: Clock | None = None, **settings: Any) -> EmbeddedBroker:

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from k2core.errors import OffsetGoneError
+from k2core.telemetry.metrics import Metrics
 from k2core.testing.clock import ManualClock
 from tests.integration.broker.log_world import TOPIC, a_topic, batch, drain, numbers_of
 
@@ -37,6 +38,18 @@ def test_age_alone_removes_what_nobody_registered_for(tmp_path: pathlib.Path) ->
         producer.produce([batch([16])])
         assert log.starts([TOPIC]) == {(TOPIC, 0): 4, (TOPIC, 1): 3, (TOPIC, 2): 3, (TOPIC, 3): 3}
         assert log.ends([TOPIC])[TOPIC, 1] == 3, "ends stay when everything is gone"
+
+
+def test_what_is_removed_is_counted(tmp_path: pathlib.Path) -> None:
+    clock, metrics = ManualClock(), Metrics()
+    with a_topic(tmp_path, clock, metrics=metrics, retention_hours=2, sweep_s=0) as log:
+        producer = log.producer()
+        producer.produce([batch(range(8))])
+        clock.advance(3 * HOUR)
+        producer.produce([batch(range(8, 12))])
+    assert metrics.value("k2_log_removed_segments_total") == 1
+    metrics.refresh()
+    assert metrics.value("k2_log_size_bytes") > 0
 
 
 def test_what_a_registered_consumer_has_not_released_stays_and_an_hour_more(tmp_path: pathlib.Path) -> None:

@@ -8,6 +8,7 @@ import sys
 from k2core.cli.child import ChildSpec
 from k2core.cli.supervise import Limits, Supervisor
 from k2core.clock import SystemClock
+from k2core.telemetry.metrics import Metrics
 
 STUB = str(pathlib.Path(__file__).with_name("stub_child.py"))
 NAMES = ("ingest", "write", "serve")
@@ -24,9 +25,13 @@ def main() -> int:
         ChildSpec(name=n, command=[sys.executable, STUB, b, n, folder]) for n, b in zip(NAMES, behaviours, strict=False)
     ]
     limits = Limits(wedged=0.5, starting=20, drain=drain, first_pause=0.05, longest_pause=0.1, tick=0.02)
+    metrics = Metrics()
     ending = Supervisor(
-        specs, folder=pathlib.Path(folder), clock=SystemClock(), limits=limits, say=say, relay=lambda line: None
-    ).run()
+        specs, folder=pathlib.Path(folder), clock=SystemClock(), limits=limits, say=say, relay=lambda line: None,
+        metrics=metrics,
+    ).run()  # fmt: skip
+    for name, labels, value in metrics.snapshot():
+        say(f"counted {name} {' '.join(word for _, word in labels)} {value:g}")
     say(f"ended {ending.code} {','.join(ending.cut_short)}")
     return ending.code
 

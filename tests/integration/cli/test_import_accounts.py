@@ -86,3 +86,19 @@ def test_half_a_file_is_not_called_whole(tmp_path: pathlib.Path, appends: Any) -
     assert 0 < known <= durable[-1]
     (rest,) = shop.bring(name)
     assert (rest["whole"], rest["known"], rest["appended"]) == (True, known, ROWS - known)
+
+
+def test_a_folder_is_no_file_and_says_what_to_name(tmp_path: pathlib.Path) -> None:
+    shop = Shop(tmp_path)
+    (tmp_path / "day").mkdir()
+    said = shop.k2("import", "day", code=2)
+    assert "day is a folder: name the files in it, as day/*.csv" in said
+
+
+def test_what_a_foreign_file_holds_is_shown_as_text_that_a_terminal_can_bear(tmp_path: pathlib.Path) -> None:
+    shop = Shop(tmp_path)
+    (tmp_path / "image.csv").write_bytes(b"\x89PNG\x1b[31m\x07\x00" * 400 + b"\n1,2\n")
+    said = shop.k2("import", "image.csv", code=2)
+    assert "there is no column" in said
+    assert all(c.isprintable() or c == "\n" for c in said)
+    assert len(said) < 600

@@ -23,7 +23,7 @@ producer = log.producer()
 for start in range(0, 80, 8):
     producer.produce([batch(range(start, start + 8), size=400)])
     print(os.path.getsize(folder / "log" / "log.db-wal"), flush=True)
-Marks(folder / "imports", log, TOPIC, logging.getLogger()).keep({"file": "f", "row": 80, "digest": "d"})
+Marks(folder / "imports", log, [TOPIC], logging.getLogger()).keep({"file": "f", "row": 80, "digest": "d"})
 os._exit(0)
 """
 
@@ -40,5 +40,5 @@ def test_a_new_epoch_voids_what_was_lost_and_only_that(tmp_path: pathlib.Path, f
         if further:
             log.producer().produce([batch(range(1000, 1000 + further))])
             assert max(log.ends([TOPIC]).values()) > 1 << 40, "capture went on in a new epoch, beyond the old ends"
-        marks = Marks(tmp_path / "imports", log, TOPIC, logging.getLogger("k2.test"))
+        marks = Marks(tmp_path / "imports", log, [TOPIC], logging.getLogger("k2.test"))
         assert list(marks.all) == ([MARK] if kept == 10 else [])

@@ -120,6 +120,8 @@ def test_a_wedged_one_is_killed_and_started_again(start: Callable[..., Up]) -> N
     assert "has said nothing for" in up.hear("wedged")
     up.hear("ingest died (killed by SIGKILL); starting it again")
     wait_for(lambda: (up.folder / "ingest.lives").read_text() == "xx")
+    up.process.send_signal(signal.SIGTERM)
+    up.hear("counted k2_up_child_deaths_total ingest wedged 1")
 
 
 def test_they_are_stopped_in_order(start: Callable[..., Up]) -> None:

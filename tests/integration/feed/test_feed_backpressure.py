@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 
 from k2core.feed.settings import FeedSettings
 from k2core.interfaces.connector import ConnectionLimits
+from k2core.telemetry.metrics import Metrics
 from k2core.testing import FakeExchange, ServerLimits
 from tests.integration.feed.toy_exchange import FAST, ToyDialect, ToyFeed, connect, ids, padded, trades
 
@@ -18,7 +20,9 @@ def small(**more: object) -> FeedSettings:
 
 
 async def test_a_full_queue_blocks_the_server_and_nothing_is_lost() -> None:
-    async with FakeExchange(ToyDialect(), ledger=False) as server, connect(ToyFeed(server.url), small()) as connector:
+    metrics = Metrics()
+    connecting = functools.partial(connect, settings=small(), metrics=metrics)
+    async with FakeExchange(ToyDialect(), ledger=False) as server, connecting(ToyFeed(server.url)) as connector:
         frames = connector.frames()
         first = asyncio.ensure_future(anext(frames))
         await server.wait_subscribed({AAA})
@@ -32,6 +36,11 @@ async def test_a_full_queue_blocks_the_server_and_nothing_is_lost() -> None:
         facts = connector.facts()
         assert facts["queue_frames"] < 5000 + 262_144 / 500  # the bound, and one read
         assert facts["queue_pauses"] == 1
+        seen += ids((await anext(frames)).frames)
+        assert metrics.value("k2_ingest_queue_frames", exchange="toy") > 1000
+        assert metrics.value("k2_ingest_queue_bytes", exchange="toy") > 500_000
+        assert metrics.value("k2_ingest_queue_fill_ratio", exchange="toy") > 0.2
+        assert metrics.value("k2_ingest_queue_pauses_total", exchange="toy") == 1
         while len(seen) < N:
             seen += ids((await anext(frames)).frames)
         assert seen == list(range(N))

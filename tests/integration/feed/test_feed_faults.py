@@ -46,7 +46,8 @@ async def test_a_dropped_connection_is_made_again_and_resubscribed(how: str) -> 
         await server.send(AAA, trades(30, 10))
         assert ids(await taken.until(40)) == list(range(40))
         assert taken.connector.facts()["reconnects"] == 3
-        assert taken.metrics.value("k2_ingest_reconnects_total", exchange="toy") == 3
+        reason = "closed" if how == "close" else "lost"
+        assert taken.metrics.value("k2_ingest_reconnects_total", exchange="toy", reason=reason) == 3
 
 
 async def test_frames_sent_before_a_close_are_not_lost() -> None:
@@ -101,6 +102,7 @@ async def test_an_exchange_that_is_away_at_the_start_is_waited_for() -> None:
     async with reading(ToyFeed(f"ws://127.0.0.1:{port}")) as taken:
         await asyncio.sleep(0.15)
         assert taken.connector.facts()["failed_attempts"] >= 2
+        assert taken.metrics.value("k2_ingest_connect_failures_total", exchange="toy") >= 2
         async with FakeExchange(ToyDialect(), port=port) as back:
             await back.wait_subscribed({AAA})
             await back.send(AAA, trades(0, 1))

@@ -40,6 +40,7 @@ async def test_a_shutdown_notice_is_followed_by_a_new_connection_before_the_old_
         assert set(ids(taken.frames)) == set(range(sent))
         assert len(taken.frames) > sent  # both yielded meanwhile
         assert taken.connector.facts()["rollovers"] == 3
+        assert taken.metrics.value("k2_ingest_rollovers_total", exchange="toy") == 3
         assert taken.connector.facts()["reconnects"] == 0
 
 

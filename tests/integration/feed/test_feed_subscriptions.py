@@ -104,6 +104,9 @@ async def test_unknown_symbols_are_reported_and_left_out(caplog: pytest.LogCaptu
             assert server.counts["rest"] == 1
             assert server.connections[0].streams == streams(["AAA", "BBB"])
             assert taken.connector.facts()["unknown_subscriptions"] == ["NOPE trades"]
+            await server.send(AAA, trades(0, 1))
+            await taken.until(1)
+            assert taken.metrics.value("k2_ingest_subscriptions_left_out", exchange="toy") == 1
     assert any("does not know trades of NOPE" in r.message for r in caplog.records)
 
 

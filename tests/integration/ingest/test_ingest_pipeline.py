@@ -105,6 +105,8 @@ async def test_a_normalizer_that_raises_costs_only_the_frames_at_fault(caplog: p
             ("normalizer-error", "3/77"),
         ]
     assert [r.message for r in caplog.records if "boom" in r.message] != []
+    assert world.metrics.value("k2_ingest_normalizer_failures_total", exchange="toy") >= 1
+    assert world.metrics.value("k2_ingest_dead_letters_total", exchange="toy", reason="normalizer-error") == 2
 
 
 class Odd(ToyNormalizer):

@@ -51,7 +51,7 @@ class World:
     """One log, one table, two servers; `define` is the meaning of an answer."""
 
     def __init__(self, kind="contiguous", settings=SETTINGS):
-        self.clock = ManualClock(START_MS * 1_000_000)
+        self.clock, self.metrics = ManualClock(START_MS * 1_000_000), Metrics()
         self.log, self.table = MemoryLog(self.clock), MemoryTable(TRADES, kind)
         self.log.ensure_topics(
             [TopicSpec(name=n, partitions=PARTITIONS, subject=f"{n}-value", schemas=()) for n in TOPICS]
@@ -65,7 +65,7 @@ class World:
         self.settled: list[tuple[int, list]] = []
 
     def serve(self) -> QueryService:
-        tail = Tail(TRADES, self.admission, self.log, self.table, TOPICS, self.settings, self.clock, Metrics())
+        tail = Tail(TRADES, self.admission, self.log, self.table, TOPICS, self.settings, self.clock, self.metrics)
         tail.advance(0)
         cursors = Cursors(b"one installation's key")
         return QueryService(

@@ -119,6 +119,7 @@ def test_a_tail_that_retention_passed_starts_anew_from_the_table(world):
     world.advance(1, 1000)
     world.check(1)
     assert world.servers[1].tails["trades"].rebuilt == 1
+    assert world.metrics.value("k2_serve_tail_rebuilds_total", data_type="trades") >= 1
 
 
 def test_records_that_neither_log_nor_table_has_are_an_error(world):

@@ -10,7 +10,7 @@ import pathlib
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -65,14 +65,18 @@ class Lake:
 
     def append(self, symbol: str, *ids: int, price: float = 1.5) -> None:
         """Append trades of one symbol."""
+        self.append_all([(symbol, i) for i in ids], price)
+
+    def append_all(self, trades: Sequence[tuple[str, int]], price: float = 1.5) -> None:
+        """Append trades: symbol and id of each."""
         now = self.clock.now_ms()
         rows = [
             {"symbol": symbol, "exchange": "binance", "exchange_timestamp_ms": now, "price": price, "quantity": 2.0,
              "side": "sell", "trade_id": str(i)}
-            for i in ids
+            for symbol, i in trades
         ]  # fmt: skip
         sizes, data = Codec(TRADES).encode(pa.RecordBatch.from_pylist(rows, schema=PLAIN))
-        places = pa.array([partition_of(symbol)] * len(ids), pa.int32()).to_numpy()
+        places = pa.array([partition_of(symbol) for symbol, _ in trades], pa.int32()).to_numpy()
         producer = self.log.producer()
         producer.produce([EncodedBatch(TOPIC.name, TRADES.versions, places, sizes, data)])
         producer.close()

@@ -11,7 +11,8 @@ import pytest
 from k2core.cli.asking import LeftOut, left_out
 from k2core.cli.main import run
 from k2core.cli.session import Session
-from k2core.cli.up import remarks
+from k2core.cli.terminal import readable_times
+from k2core.cli.up import Address, remarks
 from k2core.cli.view import View, numbers, wrapped
 from k2core.clock import SystemClock
 from k2core.telemetry.status import Status
@@ -152,3 +153,55 @@ def test_a_folder_that_cannot_be_recorded_into_is_refused_at_once(k2: Shown, tmp
     (tmp_path / "k2.toml").write_text('[connectors.binance]\nsymbols = ["BTCUSDT"]\n')
     code, _, err = k2("--config", str(tmp_path / "k2.toml"), "record", "--out", str(tmp_path / "file" / "x"))
     assert (code, "cannot be written" in err) == (2, True), err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("\n[conectors.binance]\nsymbols = []\n", "k2.toml:2: conectors: unknown section; did you mean 'connectors'?"),
+        ("x = 1\n", "k2.toml:1: x: unknown section"),
+        ("\n[api]\nprot = 1\n", "k2.toml:3: api.prot: unknown key; did you mean 'port'?"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(k2: Shown, text: str, said: str) -> None:
+    pathlib.Path("k2.toml").write_text(text)
+    code, _, err = k2("config", "check")
+    assert (code, said in err) == (2, True), err
+
+
+def test_a_command_that_is_misspelt_is_told_the_right_one(k2: Shown) -> None:
+    code, _, err = k2("lagg")
+    assert (code, "no such command 'lagg'; did you mean 'lag'?" in err) == (2, True)
+    assert "did you mean" not in k2("xyzzy")[2]
+
+
+def test_what_is_given_with_set_is_not_blamed_on_the_file(k2: Shown) -> None:
+    pathlib.Path("k2.toml").write_text(CAPTURE)
+    code, _, err = k2("import", "rows.csv", "--set", "exchange=asx")
+    assert (code, "k2.toml" in err, "command line: imports.files.asset_class" in err) == (2, False, True), err
+
+
+def test_times_are_readable_in_tables_and_lengths_stay_numbers() -> None:
+    headers = ["exchange_timestamp_ms", "log_timestamp", "latency_ms", "released_us", "rows"]
+    rows = [[1_700_000_000_123, 1_700_000_000_123_456, 12, None, 3], [None, 1_700_000_000_000_000, 0, None, 4]]
+    assert readable_times(headers, rows) == [
+        ["2023-11-14T22:13:20.123Z", "2023-11-14T22:13:20.123456Z", 12, None, 3],
+        [None, "2023-11-14T22:13:20.000000Z", 0, None, 4],
+    ]
+
+
+def test_up_says_where_the_api_is_once_it_answers() -> None:
+    said: list[str] = []
+    address = Address("::1", said.append)
+    for state, port in (("starting", 8000), ("running", 8000), ("running", 8000), ("running", 8001)):
+        address.tick({"serve": Status("serve", 1, 2, state, facts={"port": port})})
+    address.tick({})
+    assert said == ["API on http://[::1]:8000/v1", "API on http://[::1]:8001/v1"]
+
+
+def test_a_place_where_no_file_can_be_is_to_be_set_otherwise(k2: Shown) -> None:
+    pathlib.Path("k2.toml").write_text('[run]\npath = "/proc/none/run"\n')
+    _, out, _ = k2("doctor", "--json")
+    (found,) = [f for f in json.loads(out) if f["name"] == "path run.path"]
+    assert (found["ok"], found["repair"]) == (False, "set run.path in k2.toml to another folder")
+    assert not [f for f in json.loads(out) if f["name"] == "disk" and not f["ok"]]

@@ -22,7 +22,7 @@ def test_plain_lines_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> N
     view.say("something")
     view.clear()
     err = capsys.readouterr().err
-    assert err.count("in the log 0") == 1
+    assert err.count("captured 0") == 1
     assert err.endswith("something\n")
     assert "\x1b" not in err
 

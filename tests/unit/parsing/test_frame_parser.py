@@ -221,3 +221,23 @@ def test_rfc_3339_times(text: str, us: int) -> None:
 def test_what_is_no_time_is_refused(text: Any) -> None:
     with pytest.raises(RejectFrame, match="time-out-of-range"):
         unix_us(text)
+
+
+def test_of_a_key_that_stands_twice_the_last_counts() -> None:
+    """In the simple form as anywhere: JSON leaves it open, and nobody reads every frame twice for it."""
+    import msgspec
+
+    class Print(msgspec.Struct):
+        p: str
+        n: int
+
+    class Reads(FrameParser):
+        exchange = "pit"
+
+        def parse(self, frame: bytes) -> Iterable[Trade]:
+            one = msgspec.json.decode(frame, type=Print)
+            return [Trade("AAA", one.p, "1", None, one.n, T)]
+
+    frame = b'{"p":"1.5","n":7,"p":"2.5"}'
+    assert json.loads(frame)["p"] == "2.5"
+    assert Reads().normalize(FrameBatch([frame], [NS])).records["trades"]["price"].to_pylist() == [2.5]

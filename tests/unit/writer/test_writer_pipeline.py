@@ -169,6 +169,7 @@ def test_fenced_nothing_lands_and_nothing_is_owned() -> None:
     world.finish(new)
     world.check()
     assert old.parts.table.discarded == 1
+    assert world.metrics.value("k2_writer_partitions_lost_total", data_type="trades") > 0
 
 
 def test_another_writer_of_the_same_owner_is_a_conflict_and_a_restart() -> None:
@@ -256,6 +257,7 @@ def test_holes_are_named_once_and_known_after_a_restart(caplog: pytest.LogCaptur
     ]
     assert [(h.first, h.last) for h in second.holes()] == [(4, 4), (7, 8)]
     assert world.metrics.value("k2_writer_missing_ids", exchange="binance") == 3
+    assert world.metrics.value("k2_writer_holes", data_type="trades") == 2
 
 
 def test_hours_of_log_are_caught_up_with_without_asking_the_table() -> None:

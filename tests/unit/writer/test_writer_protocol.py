@@ -15,6 +15,7 @@ from k2_plugin_memory.store import MemoryStore
 from k2core.errors import FencedError
 from k2core.keys.window import KeyWindow
 from k2core.testing.memory_sink import MemoryIdentities
+from k2core.writer.commits import Commits
 from k2core.writer.intake import Intake
 from k2core.writer.pipeline import WriterPipeline
 from k2core.writer.settling import Settling
@@ -48,14 +49,14 @@ FIRED = (
 
 
 def settle_before_commit(patch: pytest.MonkeyPatch) -> None:
-    swap = WriterPipeline._swap
+    swap = Commits._swap
 
-    def early(self: WriterPipeline, staged: Any) -> bool:
-        for place, following in self._waiting.next.items():
-            self.parts.dedup.settle(place, self._committed[place], following)
+    def early(self: Commits, staged: Any) -> bool:
+        for place, following in self.waiting.next.items():
+            self._parts.dedup.settle(place, self._owning.committed[place], following)
         return swap(self, staged)
 
-    patch.setattr(WriterPipeline, "_swap", early)
+    patch.setattr(Commits, "_swap", early)
 
 
 def in_flight_dropped_before_settle(patch: pytest.MonkeyPatch) -> None:
@@ -87,11 +88,11 @@ def part_of_a_fenced_commit_kept(patch: pytest.MonkeyPatch) -> None:
     lose = WriterPipeline._lose
 
     def keep(self: WriterPipeline, error: FencedError) -> None:
-        kept = self._waiting
+        kept = self._commits.waiting
         lose(self, error)
-        self._begin()
-        kept.next = {place: offset for place, offset in kept.next.items() if place in self._committed}
-        self._waiting = kept
+        self._recover()
+        kept.next = {place: offset for place, offset in kept.next.items() if place in self.committed}
+        self._commits.waiting = kept
 
     patch.setattr(WriterPipeline, "_lose", keep)
 
@@ -115,7 +116,7 @@ def refused_after_the_claim(patch: pytest.MonkeyPatch) -> None:
 
 
 def unknown_taken_for_landed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(WriterPipeline, "_resolve", lambda self: self._landed() or True)
+    patch.setattr(Commits, "resolve", lambda self: self._landed() or True)
 
 
 def window_kept_over_a_rollback(patch: pytest.MonkeyPatch) -> None:

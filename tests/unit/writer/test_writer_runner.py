@@ -111,6 +111,7 @@ def test_what_may_pass_is_tried_again() -> None:
     result = run_writer([world.writer(fault, clock=CLOCK)], threading.Event(), once=True, clock=CLOCK)
     assert result.exit_code == 0
     assert len(world.table.rows) == 1
+    assert world.metrics.value("k2_writer_retries_total", data_type="trades", reason="SinkError") == 3
 
 
 def test_what_never_passes_ends_it() -> None:

@@ -1,24 +1,9 @@
-"""Binance spot for k2: what this plugin offers. Light on purpose; heavy imports wait inside the factories."""
+"""Binance spot for k2: what this plugin offers. Light on purpose: its parts are imported when they are made."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
-from k2_plugin_binance.settings import BinanceSettings, LocalBinanceSettings, NormalizerSettings
-from k2core.plugin import (
-    ChannelFacts,
-    Component,
-    Connector,
-    ConnectorFacts,
-    Context,
-    Normalizer,
-    WebSocketFeed,
-    hookimpl,
-)
-
-if TYPE_CHECKING:
-    from k2_plugin_binance.local import LocalBinance
+from k2_plugin_binance.settings import BinanceSettings, LocalBinanceSettings
+from k2core.plugin import ChannelFacts, ConnectorFacts, exchange_hooks
 
 FACTS = ConnectorFacts(
     exchange="binance",
@@ -30,60 +15,13 @@ FACTS = ConnectorFacts(
 )
 """What holds for Binance's channels; `EVIDENCE.md` says how each is known."""
 
-
-def _feed(settings: BinanceSettings, context: Context) -> WebSocketFeed:
-    from k2_plugin_binance.feed import BinanceFeed
-
-    return BinanceFeed(settings)
-
-
-def _normalizer(settings: NormalizerSettings, context: Context) -> Normalizer:
-    from k2_plugin_binance.normalizer import BinanceNormalizer
-
-    return BinanceNormalizer()
-
-
-def _local(settings: LocalBinanceSettings, context: Context) -> LocalBinance:
-    from k2_plugin_binance.local import LocalBinance
-
-    return LocalBinance(settings, clock=context.clock)
-
-
-@hookimpl
-def k2_connectors() -> Iterable[Component[Connector | WebSocketFeed]]:
-    """Binance spot's feed."""
-    return [
-        Component(
-            name="binance",
-            summary="Binance spot: every trade and every best bid and ask",
-            settings=BinanceSettings,
-            factory=_feed,
-            capabilities=FACTS,
-        )
-    ]
-
-
-@hookimpl
-def k2_normalizers() -> Iterable[Component[Normalizer]]:
-    """Binance spot's frames to records."""
-    return [
-        Component(
-            name="binance",
-            summary="Binance spot's @trade and @bookTicker frames, raw or combined",
-            settings=NormalizerSettings,
-            factory=_normalizer,
-        )
-    ]
-
-
-@hookimpl
-def k2_local_exchanges() -> Iterable[Component[object]]:
-    """A Binance on this machine, for demos and tests."""
-    return [
-        Component(
-            name="binance",
-            summary="speaks Binance's own protocol on loopback and plays a tape",
-            settings=LocalBinanceSettings,
-            factory=_local,
-        )
-    ]
+k2_connectors, k2_normalizers, k2_local_exchanges = exchange_hooks(
+    __name__,
+    FACTS,
+    title="Binance spot",
+    settings=BinanceSettings,
+    feed="feed:BinanceFeed",
+    normalizer="normalizer:BinanceNormalizer",
+    local_settings=LocalBinanceSettings,
+    local="local:LocalBinance",
+)

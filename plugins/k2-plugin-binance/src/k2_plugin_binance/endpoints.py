@@ -32,12 +32,6 @@ def websocket_url(base: str, *, combined: bool, time_unit: str) -> str:
     return f"{base}/{'stream' if combined else 'ws'}{query}"
 
 
-def subscribe_message(streams: Sequence[str], request_id: int) -> bytes:
-    """`{"method":"SUBSCRIBE","params":["btcusdt@trade"],"id":1}`, answered by `{"result":null,"id":1}`."""
-    message = {"method": "SUBSCRIBE", "params": list(streams), "id": request_id}
-    return json.dumps(message, separators=(",", ":")).encode()
-
-
 def exchange_info_url(base: str) -> str:
     """`GET /api/v3/exchangeInfo`, request weight 20 of 6,000 a minute."""
     return f"{base}/api/v3/exchangeInfo"

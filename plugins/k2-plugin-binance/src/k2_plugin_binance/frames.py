@@ -11,13 +11,10 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from k2core.plugin import Refusal, refusal_of
+from k2core.plugin import UNREADABLE, Refusal, refusal_of
 
 _HEAD_BYTES = 36
 _RAW_HEAD_BYTES = 12
-
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises on bytes that are not the asked JSON; `RecursionError` on absurdly deep nesting."""
 
 
 class Shape(NamedTuple):

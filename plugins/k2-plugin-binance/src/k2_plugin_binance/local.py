@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from k2_plugin_binance.endpoints import stream_name
-from k2_plugin_binance.issued import meaning
 from k2_plugin_binance.protocol import BinanceDialect
 from k2_plugin_binance.recordings import recorded, symbols_of, with_malformed
 from k2_plugin_binance.settings import LocalBinanceSettings
-from k2_plugin_binance.tape import Event, generated
+from k2_plugin_binance.tape import Event, spelled
 from k2core.plugin import Clock, Subscription, SystemClock
 from k2core.testing import Placed, ServerLimits, TapeExchange
-
-_SERVER_LIMITS = ServerLimits(
-    streams_per_connection=1024, control_per_second=5, connects_per_window=300, ping_interval=20
-)
-
 
 _TRADE, _QUOTE = {"s", "t", "p"}, {"s", "u", "b", "A"}
 _COMBINED = re.compile(rb'\{"stream":"[^"]+","data":(.*)\}')
@@ -32,22 +27,21 @@ class LocalBinance(TapeExchange):
         clock: Time of the events.
     """
 
+    name = "binance"
+    enforces = ServerLimits(
+        streams_per_connection=1024, control_per_second=5, connects_per_window=300, ping_interval=20
+    )
+
     def __init__(self, settings: LocalBinanceSettings, *, clock: Clock | None = None) -> None:
         tape, clock = _tape(settings), clock or SystemClock()
         self._settings = settings
         self._symbols = symbols_of(tape) if settings.recordings else list(settings.symbols)
-        super().__init__(settings, BinanceDialect(self._symbols, clock), tape, limits=_SERVER_LIMITS, clock=clock)
+        super().__init__(settings, BinanceDialect(self._symbols, clock), tape, clock=clock)
 
     def settings(self) -> dict[str, Any]:
         """`[connectors.binance]` settings that reach this exchange."""
-        return {
-            "symbols": list(self._symbols),
-            "websocket_url": self.exchange.url,
-            "rest_url": self.exchange.rest_url,
-            "data_types": list(self._settings.data_types),
-            "combined": self._settings.combined,
-            "time_unit": self._settings.time_unit,
-        }
+        told = self._settings.model_dump(include={"combined", "time_unit"})
+        return super().settings() | told | {"symbols": list(self._symbols)}
 
     def streams(self) -> set[str]:
         """Every symbol with every data type."""
@@ -62,9 +56,14 @@ class LocalBinance(TapeExchange):
         """The payload with the time of now."""
         return event.rendered(now_us // 1000)
 
-    def meaning(self, payload: bytes) -> list[tuple[str, dict[str, Any]]]:
-        """The oracle; quotes have no time of their own, so theirs is left out."""
-        return meaning(payload)
+    def meaning(self, payload: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The oracle, by the standard library alone: the one record of a payload; quotes have no time of their own."""
+        one = json.loads(payload)
+        if one.get("e") == "trade":
+            side = {True: "sell", False: "buy"}[one["m"]]
+            yield self.trade(one["s"], one["t"], one["p"], one["q"], side, one["T"] * 1000, sequence_num=one["t"])
+        else:
+            yield self.quote(one["s"], one["u"], (one["b"], one["B"]), (one["a"], one["A"]))
 
     def placed(self, frame: bytes) -> Placed | None:
         """Combined frames name their stream, raw ones are told by their fields; channels that k2 does not read: None."""
@@ -80,11 +79,4 @@ class LocalBinance(TapeExchange):
 def _tape(settings: LocalBinanceSettings) -> list[Event]:
     if settings.recordings:
         return with_malformed(recorded(settings.recordings, rate=settings.rate), settings.malformed)
-    return generated(
-        settings.symbols,
-        trades=settings.trades,
-        quotes_per_trade=settings.quotes_per_trade,
-        seconds=settings.seconds,
-        malformed=settings.malformed,
-        seed=settings.seed,
-    )
+    return [spelled(event) for event in settings.tape()]

@@ -18,8 +18,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from k2_plugin_binance import quotes, trades
-from k2_plugin_binance.frames import UNREADABLE, Control, Shape, head_bytes, inspect, shape_of_head
-from k2core.plugin import Built, FrameBatch, NormalizedBatch, Normalizer, Refusal, Rejected, refusal_of
+from k2_plugin_binance.frames import Control, Shape, head_bytes, inspect, shape_of_head
+from k2core.plugin import UNREADABLE, Built, FrameBatch, NormalizedBatch, Normalizer, Refusal, Rejected, refusal_of
 
 _MAX_JOINED_BYTES = 64 << 20
 """Frames that are larger together are read singly: somebody sends rubbish, and copies of it would cost memory."""

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from k2core.plugin import Clock
-from k2core.testing import Dialect
+from k2core.testing import Dialect, compact_json
 
 _MS_TIME = re.compile(rb'"([ET])":([0-9]{13})(?![0-9])')
 _QUERIES = "SUBSCRIBE, UNSUBSCRIBE, LIST_SUBSCRIPTIONS"
@@ -29,7 +29,7 @@ class BinanceDialect(Dialect):
     """
 
     def __init__(self, symbols: Sequence[str], clock: Clock) -> None:
-        self._symbols = list(symbols)
+        super().__init__(symbols)
         self._clock = clock
 
     def on_connect(self, path: str) -> set[str]:
@@ -53,14 +53,14 @@ class BinanceDialect(Dialect):
 
     def _obey(self, method: Any, params: Any, request_id: Any, current: set[str]) -> tuple[list[bytes], set[str]]:
         if method == "LIST_SUBSCRIPTIONS":
-            return [_compact({"result": sorted(current), "id": request_id})], current
+            return [compact_json({"result": sorted(current), "id": request_id})], current
         if method not in ("SUBSCRIBE", "UNSUBSCRIBE"):
             wrong = f"Invalid request: unknown variant {method}, expected one of {_QUERIES} at line 1 column 1"
             return [_error(2, wrong, request_id)], current
         if not isinstance(params, list) or not all(isinstance(stream, str) for stream in params):
             return [_error(2, "Invalid request: params must be a list of streams", request_id)], current
         after = current | set(params) if method == "SUBSCRIBE" else current - set(params)
-        return [_compact({"result": None, "id": request_id})], after
+        return [compact_json({"result": None, "id": request_id})], after
 
     def refuse(self, message: bytes, streams: set[str]) -> list[bytes]:
         """An error that answers `message`."""
@@ -84,11 +84,11 @@ class BinanceDialect(Dialect):
             return _json(400, {"code": -1100, "msg": "Illegal characters found in parameter 'symbols'."})
         if "symbol" in query:
             asked = [query["symbol"]]
-        if asked is not None and not set(asked) <= set(self._symbols):
+        if asked is not None and not set(asked) <= set(self.symbols):
             return _json(400, {"code": -1121, "msg": "Invalid symbol."})
         listed = [
             {"symbol": s, "status": "TRADING", "isSpotTradingAllowed": True}
-            for s in self._symbols
+            for s in self.symbols
             if asked is None or s in asked
         ]
         info = {"timezone": "UTC", "serverTime": self._clock.now_ms(), "rateLimits": [], "exchangeFilters": []}
@@ -106,13 +106,9 @@ class BinanceDialect(Dialect):
         return self.wrap(path, "!serverShutdown", b'{"e":"serverShutdown","E":%d}' % self._clock.now_ms())
 
 
-def _compact(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
-
-
 def _error(code: int, text: str, request_id: Any) -> bytes:
-    return _compact({"code": code, "msg": text, "id": request_id})
+    return compact_json({"code": code, "msg": text, "id": request_id})
 
 
 def _json(status: int, value: Any) -> tuple[int, dict[str, str], bytes]:
-    return status, {"Content-Type": "application/json;charset=UTF-8"}, _compact(value)
+    return status, {"Content-Type": "application/json;charset=UTF-8"}, compact_json(value)

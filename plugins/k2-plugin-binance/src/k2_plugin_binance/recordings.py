@@ -53,12 +53,12 @@ def symbols_of(tape: list[Event]) -> list[str]:
 
 
 def with_malformed(tape: list[Event], count: int) -> list[Event]:
-    """The tape with `count` broken frames, evenly spread: each the first half of the frame before it."""
+    """The tape with `count` broken frames, evenly spread: each the frame before it, to be broken off."""
     played = [place for place, event in enumerate(tape) if event.stream.endswith(("@trade", "@bookTicker"))]
     after = {played[len(played) * (n + 1) // (count + 1)] for n in range(count)} if played else set()
     whole: list[Event] = []
     for place, event in enumerate(tape):
         whole.append(event)
         if place in after:
-            whole.append(event._replace(payload=event.payload[: len(event.payload) // 2], sound=False))
+            whole.append(event._replace(sound=False))
     return whole

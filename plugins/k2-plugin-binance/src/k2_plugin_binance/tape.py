@@ -5,7 +5,6 @@ A tape is a list of `Event`s in playing order. Payloads are bare (the dialect wr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from k2_plugin_binance.endpoints import stream_name
@@ -35,22 +34,11 @@ class Event(NamedTuple):
         return self.payload % ((now_ms,) * self.payload.count(b"%d")) if self.timed else self.payload
 
 
-def generated(
-    symbols: Sequence[str], *, trades: int, quotes_per_trade: float, seconds: float, malformed: int, seed: int
-) -> list[Event]:
-    """A tape from a seed; `k2core.testing.generated` says what it holds."""
-    tape = testing.generated(
-        symbols, trades=trades, quotes_per_trade=quotes_per_trade, seconds=seconds, malformed=malformed, seed=seed
-    )
-    return [_spelled(event) for event in tape]
-
-
-def _spelled(event: testing.Event) -> Event:
+def spelled(event: testing.Event) -> Event:
+    """An event of a generated tape as Binance prints it."""
     stream = stream_name(Subscription(event.symbol, event.data_type))
-    if not event.sound:  # it breaks off in the middle
-        return Event(event.at, stream, b'{"e":"trade","E":%d,"s":"', timed=True, sound=False)
     if isinstance(event.what, testing.Deal):
-        return Event(event.at, stream, _trade(event.what), timed=True)
+        return Event(event.at, stream, _trade(event.what), timed=True, sound=event.sound)
     return Event(event.at, stream, _quote(event.what), timed=False)
 
 

@@ -15,12 +15,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from k2_plugin_files.numerals import whole_numbers
+from k2_plugin_files.numerals import chosen, whole_numbers
 from k2_plugin_files.settings import FilesSettings
 from k2core.plugin import ConfigError, ConnectorError
 
 COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
 """Suffix → codec."""
+_MOST_NAMES, _MOST_CHARACTERS = 50, 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def chunks(path: Path, settings: FilesSettings, wanted: Sequence[str], whole: Co
         raise ConfigError(f"{path}: there is no such file") from error
     except (OSError, pa.ArrowException) as error:
         raise ConnectorError(
-            f"{path}: cannot be read behind row {row}: {' '.join(str(error).split())[:300]}; what was read is in the log, "
+            f"{path}: cannot be read behind row {row}: {_shown(str(error), 300)}; what was read is in the log, "
             "nothing behind it: mend the file (or settings such as block_bytes) and import it again"
         ) from error
 
@@ -97,9 +98,18 @@ def require(path: Path, there: Sequence[str], wanted: Sequence[str]) -> None:
         ConfigError: It lacks some.
     """
     if missing := [name for name in wanted if name not in there]:
-        raise ConfigError(f"{path}: there is no column {', '.join(map(repr, missing))}; there are: {', '.join(there)}")
+        more = f", and {len(there) - _MOST_NAMES} more" if len(there) > _MOST_NAMES else ""
+        said = ", ".join(_shown(name, _MOST_CHARACTERS) for name in there[:_MOST_NAMES]) or "none"
+        raise ConfigError(f"{path}: there is no column {', '.join(map(repr, missing))}; there are: {said}{more}")
     if twice := [name for name in wanted if list(there).count(name) > 1]:
         raise ConfigError(f"{path}: column {twice[0]!r} is there twice; rename one, or give `names` for all")
+
+
+def _shown(text: str, most: int) -> str:
+    """A piece of a file, which may hold anything, for a message: one line, printable, cut."""
+    line = " ".join(text.split())
+    safe = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line[:most])
+    return safe + ("…" if len(line) > most else "")
 
 
 def _csv(path: Path, settings: FilesSettings, wanted: Sequence[str]) -> Iterator[Chunk]:
@@ -232,4 +242,4 @@ def _trimmed(texts: Any) -> Any:
     import pyarrow.compute as pc
 
     texts = pc.utf8_trim_whitespace(texts)
-    return pc.if_else(pc.equal(texts, pa.scalar("")), pa.scalar(None, pa.string()), texts)
+    return chosen(pc.equal(texts, pa.scalar("")), pa.scalar(None, pa.string()), texts)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from k2_plugin_files.numerals import chosen
 from k2_plugin_files.settings import TimeSettings
 from k2core.plugin import ConfigError
 
@@ -157,7 +158,7 @@ def _numbers(parts: Any, name: str) -> Longs:
     if name not in _names(parts):
         return np.zeros(len(parts), np.int64)
     found = pc.fill_null(pc.struct_field(parts, name), "0")
-    found = pc.if_else(pc.equal(found, pa.scalar("")), pa.scalar("0"), found)
+    found = chosen(pc.equal(found, pa.scalar("")), pa.scalar("0"), found)
     values: Longs = found.cast(pa.int64()).to_numpy(zero_copy_only=False).copy()
     return values
 

@@ -7,11 +7,12 @@ older metadata changes nothing. Survived: other processes committing at the same
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import NoSuchTableError
-from sqlalchemy import event, select, update
+from sqlalchemy import Connection, Engine, create_engine, event, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from k2_plugin_iceberg.files import make_folder
@@ -36,8 +37,16 @@ class LakeCatalog(SqlCatalog):
             found: str | None = link.execute(select(IcebergTables.metadata_location).where(*self._row(table))).scalar()
         return found
 
-    def swap(self, table: tuple[str, str], old: str, new: str) -> bool:
+    def swap(
+        self, table: tuple[str, str], old: str, new: str, also: Callable[[Connection], bool] | None = None
+    ) -> bool:
         """Point a table to `new`, if it still points to `old`; the one step that makes a commit visible.
+
+        Args:
+            table: Namespace and name.
+            old: Where it must point.
+            new: Where it is to point.
+            also: Done in the same transaction; where it says False, nothing happens.
 
         Returns:
             False where it points elsewhere by now; nothing happened then.
@@ -47,9 +56,19 @@ class LakeCatalog(SqlCatalog):
         """
         where = (*self._row(table), IcebergTables.metadata_location == old)
         change = update(IcebergTables).where(*where).values(metadata_location=new, previous_metadata_location=old)
-        with self.engine.begin() as link:
-            changed: int = link.execute(change).rowcount
-        return changed == 1
+        with self.engine.connect() as link, link.begin() as step:
+            done = link.execute(change).rowcount == 1 and (also is None or also(link))
+            if not done:
+                step.rollback()
+        return done
+
+    def brief_engine(self, busy_s: float) -> Engine:
+        """For what need not outlive a power cut: where that is cheaper, an engine whose commits wait for no disk."""
+        if self.engine.dialect.name != "sqlite":
+            return self.engine
+        engine = create_engine(self.engine.url)
+        _prepare_sqlite(engine, busy_s, "NORMAL")
+        return engine
 
     def _row(self, table: tuple[str, str]) -> tuple[Any, ...]:
         return (
@@ -70,7 +89,7 @@ def open_catalog(settings: IcebergSettings) -> LakeCatalog:
         properties = {"uri": settings.uri, "warehouse": f"file://{settings.root}", "py-io-impl": FILE_IO}
         catalog = LakeCatalog(settings.catalog_name, **properties, init_catalog_tables="false")
         if catalog.engine.dialect.name == "sqlite":
-            _prepare_sqlite(catalog, settings.catalog_busy_s)
+            _prepare_sqlite(catalog.engine, settings.catalog_busy_s, "FULL")
         _create_tables(catalog)
     except (OSError, SQLAlchemyError) as error:
         raise SinkError(
@@ -79,15 +98,15 @@ def open_catalog(settings: IcebergSettings) -> LakeCatalog:
     return catalog
 
 
-def _prepare_sqlite(catalog: SqlCatalog, busy_s: float) -> None:
+def _prepare_sqlite(engine: Engine, busy_s: float, synchronous: str) -> None:
     """Readers beside writers (WAL), commits that survive a power cut (FULL), bounded waiting for the write lock."""
 
     def connected(connection: Any, _record: object) -> None:
-        for pragma in (f"busy_timeout={int(busy_s * 1000)}", "journal_mode=WAL", "synchronous=FULL"):
+        for pragma in (f"busy_timeout={int(busy_s * 1000)}", "journal_mode=WAL", f"synchronous={synchronous}"):
             connection.execute(f"PRAGMA {pragma}")
 
-    event.listen(catalog.engine, "connect", connected)
-    catalog.engine.dispose()
+    event.listen(engine, "connect", connected)
+    engine.dispose()
 
 
 def _create_tables(catalog: LakeCatalog) -> None:

@@ -5,7 +5,8 @@ changed the table in between makes the swap fail, and everything is checked agai
 
     another writer took over          its token stands in what is read next: FencedError, nothing landed
     an older writer landed something  offsets are not as expected: CommitConflictError, nothing landed
-    maintenance or another owner      tried again, a bounded number of times
+    maintenance or another owner      tried again, a bounded number of times; commits of several writers: together, by the
+                                      hand of one of them (`shared.py`)
     the reply to the swap was lost    the next read finds `k2.commit` in main's ancestry, or tries again: both the
                                       lost and the new swap are conditioned on their base, so one of them lands
 """
@@ -14,27 +15,24 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from pyiceberg.table.snapshots import Operation
 from sqlalchemy.exc import SQLAlchemyError
 
 from k2_plugin_iceberg.files import local
 from k2_plugin_iceberg.offsets import Progress, committed, head_offsets, pack, snapshot_offsets
-from k2_plugin_iceberg.owners import require_owned, taken_over
+from k2_plugin_iceberg.owners import taken_over
 from k2_plugin_iceberg.snapshots import Change, Snapshots
 from k2core.plugin import (
     CommitConflictError,
     CommitUnknownError,
     FencedError,
     Head,
-    LogFacts,
-    Offsets,
     Ownership,
     Partition,
     SinkError,
-    Staged,
 )
 
 if TYPE_CHECKING:
@@ -43,43 +41,88 @@ if TYPE_CHECKING:
     from pyiceberg.manifest import ManifestFile
     from pyiceberg.table.metadata import TableMetadata
 
+    from k2_plugin_iceberg.entry import Entry
     from k2_plugin_iceberg.manifests import Manifests
+    from k2_plugin_iceberg.shared import SharedCommits
     from k2_plugin_iceberg.state import Base, TableState
 
+CROWDED_S = 10.0
+"""Once somebody was faster, commits are made together with the others for so long."""
 BACKOFF_S = 0.01
 MAX_BACKOFF_S = 0.5
 
 
 class Committer:
-    """The swaps that a writer makes on one table."""
+    """The swaps that a writer makes on one table.
+
+    Args:
+        state: The table.
+        manifests: Its manifests.
+        snapshots: Its swaps.
+        log: For lines about trouble.
+        attempts: How often a swap is tried, at most.
+        shared: How to commit together with other writers; None: each commit tries for itself.
+    """
 
     def __init__(
-        self, state: TableState, manifests: Manifests, snapshots: Snapshots, log: Logger, *, attempts: int
-    ) -> None:
+        self, state: TableState, manifests: Manifests, snapshots: Snapshots, log: Logger, *, attempts: int,
+        shared: SharedCommits | None = None,
+    ) -> None:  # fmt: skip
         self._state, self._manifests, self._snapshots, self._attempts = state, manifests, snapshots, attempts
-        self._log = log
+        self._log, self._shared = log, shared
+        self._crowded_until = float("-inf")
 
-    def commit(self, staged: Staged, owned: Ownership, expect: Offsets, offsets: Offsets, facts: LogFacts) -> Head:
-        """See `SinkTable.commit`."""
-        change = Change("ingest", Operation.APPEND, added=staged.files)
-        manifest = self._manifests.added(staged.files, change.snapshot_id)
+    def commit(self, entry: Entry) -> Head:
+        """See `SinkTable.commit`.
+
+        Who meets nobody swaps by himself: that costs nothing more than ever. Whose swap fails because somebody else was
+        faster commits together with the others from then on, until all was quiet for a while.
+        """
+        now = time.monotonic()
+        if self._shared is None or now >= self._crowded_until:
+            done = self._alone(entry)
+            if done is not None:
+                return done
+            self._crowded_until = now + CROWDED_S
+        assert self._shared is not None
+        snapshot_id = self._shared.commit(entry)
+        return self._head_at(self._state.read(), snapshot_id)
+
+    def _alone(self, entry: Entry) -> Head | None:
+        """Swap by oneself; None where somebody was faster and there is another way."""
+        change = Change("ingest", Operation.APPEND, added=entry.files)
+        manifest = self._manifests.added(entry.files, change.snapshot_id)
 
         def attempt(base: Base) -> Base | None:
-            topic_ids = require_owned(base.metadata, owned)
-            require_files(staged.files)
-            merged = _advanced(base.metadata, owned, expect, offsets, topic_ids, facts)
-            return self._snapshots.swap(base, change, self._with(base, manifest, change.snapshot_id), merged)
+            after = pack(*entry.after(base.metadata, head_offsets(base.metadata)))
+            return self._snapshots.swap(base, change, self._with(base, manifest, change.snapshot_id), after)
 
         try:
-            done = self.repeat(attempt, lambda metadata: committed(metadata, change.commit_id) is not None)
+            done = self._tried(
+                attempt,
+                lambda metadata: committed(metadata, change.commit_id) is not None,
+                once=self._shared is not None,
+            )
         except (FencedError, CommitConflictError):
-            if manifest is not None:  # nothing landed, so nobody can need it
-                local(manifest.manifest_path).unlink(missing_ok=True)
+            self._drop(manifest)
             raise
+        if done is None:
+            self._drop(manifest)
+            return None
         snapshot = committed(done.metadata, change.commit_id)
+        return self._head_at(done, snapshot.snapshot_id if snapshot else None)
+
+    def _head_at(self, base: Base, snapshot_id: int | None) -> Head:
+        """What a snapshot says; the newest, where that one is there no more."""
+        snapshot = base.metadata.snapshot_by_id(snapshot_id) if snapshot_id is not None else None
         if snapshot is None:
-            return head_of(done)
-        return _head(snapshot.snapshot_id, snapshot_offsets(done.metadata, snapshot))
+            return head_of(base)
+        return _head(snapshot.snapshot_id, snapshot_offsets(base.metadata, snapshot))
+
+    def _drop(self, manifest: ManifestFile | None) -> None:
+        """Nothing landed, so nobody can need it."""
+        if manifest is not None:
+            local(manifest.manifest_path).unlink(missing_ok=True)
 
     def take_over(
         self, partitions: frozenset[Partition], topic_ids: Mapping[str, str], owner: str, token: str
@@ -107,6 +150,18 @@ class Committer:
             CommitConflictError: Others were faster every time.
             CommitUnknownError: The catalog did not say what became of an attempt, and cannot be read either.
         """
+        done = self._tried(attempt, landed)
+        if done is None:
+            raise CommitConflictError(
+                f"table {self._state.name} was changed by others {self._attempts} times in a row: nothing was stored; "
+                "is another program writing to it without pause?"
+            )
+        return done
+
+    def _tried(
+        self, attempt: Callable[[Base], Base | None], landed: Callable[[TableMetadata], bool], *, once: bool = False
+    ) -> Base | None:
+        """As `repeat`; None where others were faster every time, or, with `once`, at all."""
         unknown: Exception | None = None
         for tries in range(self._attempts):
             if tries:
@@ -122,12 +177,9 @@ class Committer:
                 continue
             if new is not None:
                 return new
-        if unknown is not None:
-            return self._settled(unknown, landed)
-        raise CommitConflictError(
-            f"table {self._state.name} was changed by others {self._attempts} times in a row: nothing was stored; "
-            "is another program writing to it without pause?"
-        )
+            if once and unknown is None:
+                return None
+        return None if unknown is None else self._settled(unknown, landed)
 
     def _settled(self, unknown: Exception, landed: Callable[[TableMetadata], bool]) -> Base:
         base = self._reread(unknown)
@@ -164,46 +216,4 @@ def head_of(base: Base) -> Head:
 
 
 def _head(snapshot_id: int | None, now: Progress) -> Head:
-    return Head(snapshot_id=snapshot_id, offsets=now.offsets, topic_ids=now.topic_ids, stamps=now.stamps, gone=now.gone)
-
-
-def require_files(files: Sequence[Any]) -> None:
-    """Check that staged files still exist: a writer frozen for a day may find them swept away.
-
-    Raises:
-        CommitConflictError: They do not.
-    """
-    missing = [f.file_path for f in files if not local(f.file_path).exists()]
-    if missing:
-        raise CommitConflictError(
-            f"{len(missing)} staged files are gone, first {missing[0]}: they waited too long for their commit and "
-            "maintenance deleted them. Nothing was stored; start again from the head"
-        )
-
-
-def _advanced(
-    metadata: TableMetadata,
-    owned: Ownership,
-    expect: Offsets,
-    offsets: Offsets,
-    topic_ids: Mapping[str, str],
-    facts: LogFacts,
-) -> str:
-    """The table's offsets with the owned ones moved on, as text; checked against what the owner expects."""
-    progress = head_offsets(metadata)
-    now = progress.offsets
-    moved = {p: (expect.get(p, 0), now.get(p, 0)) for p in owned.partitions if now.get(p, 0) != expect.get(p, 0)}
-    if moved:
-        (topic, partition), (wanted, found) = min(moved.items())
-        raise CommitConflictError(
-            f"table {metadata.location} is at other offsets than expected on {len(moved)} partitions, first "
-            f"{topic}/{partition}: {found} instead of {wanted}. Nothing was stored; start again from the head"
-        )
-    strangers = sorted(p for p in offsets if p not in owned.partitions)
-    back = sorted(p for p, o in offsets.items() if o < now.get(p, 0))
-    if strangers or back:
-        what = f"{strangers[0]} is not owned" if strangers else f"{back[0]} would go back to {offsets[back[0]]}"
-        raise SinkError(f"commit to table {metadata.location} refused: partition {what}; the caller counts wrongly")
-    still = {p: s for p, s in progress.stamps.items() if offsets.get(p, now.get(p)) == now.get(p)}
-    ids = {**progress.topic_ids, **topic_ids}
-    return pack({**now, **offsets}, ids, {**still, **facts.stamps}, (*progress.gone, *facts.gone))
+    return Head(snapshot_id=snapshot_id, **now._asdict())

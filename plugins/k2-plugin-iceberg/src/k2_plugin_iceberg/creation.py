@@ -17,7 +17,7 @@ from pyiceberg.schema import Schema
 from pyiceberg.table.sorting import SortField, SortOrder
 from pyiceberg.transforms import BucketTransform, IdentityTransform
 from pyiceberg.types import DateType, DoubleType, IntegerType, LongType, NestedField, StringType
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from k2_plugin_iceberg.catalog import LakeCatalog, load_or_none
 from k2_plugin_iceberg.files import make_folder
@@ -120,7 +120,7 @@ def _create(catalog: LakeCatalog, data_type: DataType, settings: IcebergSettings
     for part in ("data", "metadata"):
         make_folder(folder / part)
     date, symbol, order = (schema.find_field(c).field_id for c in ("exchange_date", "symbol", data_type.order))
-    with contextlib.suppress(NamespaceAlreadyExistsError):  # another table, or another process, made it
+    with contextlib.suppress(NamespaceAlreadyExistsError, IntegrityError):  # another table, or process, made it
         catalog.create_namespace(name[0])
     try:
         return catalog.create_table(

@@ -6,11 +6,12 @@ Keys of a k2 snapshot's summary:
     k2.op       "ingest", "compact", "merge" …: who made it and why
     k2.commit   unique id of the commit, to recognise it after a lost reply
     k2.offsets  {"market.crypto.trades.binance": {"id": "<topic id>", "offsets": {"0": 812, "7": 4061},
-                 "stamps": {"0": "<of record 811>", …}, "gone": {"7": [[0, 1200, <before, Unix µs>]]}}, …}
+                 "stamps": {"0": "<of record 811>", …}, "gone": {"7": [[0, 1200, <before, Unix µs>]]},
+                 "shed": {"7": [<the fields of `Shed` behind its place>, …]}}, …}
 
 `k2.offsets` is complete: every topic that ever fed the table, with the next offset of every partition, the stamp of the
-record before it, and every range of records that the table passed because the log had them no more. The newest
-snapshot of `main` counts, by ancestry: after a rollback the offsets are those of the rows that are left.
+record before it, every range of records that the table passed because the log had them no more, and every range with
+records that it passed under load. The newest snapshot of `main` counts, by ancestry: after a rollback the offsets are those of the rows that are left.
 Survived: rollback, expiry of older snapshots, compaction by foreign engines (they add no rows and inherit).
 """
 
@@ -19,10 +20,11 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from k2core.plugin import Gone, Offsets, Partition, SinkError
+from k2core.plugin import Gone, Offsets, Partition, Shed, SinkError
 
 if TYPE_CHECKING:
     from pyiceberg.table.metadata import TableMetadata
@@ -41,6 +43,7 @@ class Progress(NamedTuple):
     topic_ids: Mapping[str, str] = {}
     stamps: Mapping[Partition, str] = {}
     gone: tuple[Gone, ...] = ()
+    shed: tuple[Shed, ...] = ()
 
 
 def pack(
@@ -48,6 +51,7 @@ def pack(
     topic_ids: Mapping[str, str],
     stamps: Mapping[Partition, str] | None = None,
     gone: Sequence[Gone] = (),
+    shed: Sequence[Shed] = (),
 ) -> str:
     """A snapshot's progress as the text of `k2.offsets`."""
     topics: dict[str, dict[str, Any]] = {t: {"id": topic_ids[t], "offsets": {}} for t in sorted(topic_ids)}
@@ -58,6 +62,9 @@ def pack(
     for one in sorted(set(gone)):
         ranges = topics[one.topic].setdefault("gone", defaultdict(list))
         ranges[str(one.partition)].append([one.first_offset, one.next_offset, one.before_us])
+    for range_ in shed:
+        named = topics[range_.topic].setdefault("shed", defaultdict(list))
+        named[str(range_.partition)].append(astuple(range_)[2:])
     return json.dumps(topics, separators=(",", ":"))
 
 
@@ -75,7 +82,18 @@ def unpack(text: str) -> Progress:
             for p, ranges in entry.get("gone", {}).items()
             for one in ranges
         ),
+        shed=tuple(
+            _shed(t, int(p), one)
+            for t, entry in topics.items()
+            for p, ranges in entry.get("shed", {}).items()
+            for one in ranges
+        ),
     )
+
+
+def _shed(topic: str, partition: int, values: Sequence[Any]) -> Shed:
+    first, following, symbols, *others = values
+    return Shed(topic, partition, first, following, tuple((name, count) for name, count in symbols), *others)
 
 
 def snapshot_offsets(metadata: TableMetadata, snapshot: Snapshot) -> Progress:

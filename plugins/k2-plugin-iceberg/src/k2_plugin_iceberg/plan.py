@@ -262,4 +262,5 @@ def _snapshot(metadata: TableMetadata, found: IcebergSnapshot) -> Snapshot:
         topic_ids=told.topic_ids,
         stamps=told.stamps,
         gone=told.gone,
+        shed=told.shed,
     )

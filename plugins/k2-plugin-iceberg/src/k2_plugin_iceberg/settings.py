@@ -31,6 +31,10 @@ class IcebergSettings(Settings):
     )
     row_group_rows: int = Field(65_536, ge=1024, description="Rows of a Parquet row group, at most.")
     commit_attempts: int = Field(12, ge=1, description="Times a commit is tried again after another one came first.")
+    commit_together: bool = Field(
+        True, description="Writers that meet at a table commit together, by the hand of one of them."
+    )
+    commit_wait_s: float = Field(10, gt=0, description="How long a commit waits for its turn among others, at most.")
     snapshots_to_keep: int = Field(30, ge=2, description="Newest snapshots that stay readable.")
     hour_tags: int = Field(48, ge=0, description="Hours for which the last snapshot of each hour is kept, tagged.")
     day_tags: int = Field(31, ge=0, description="Days for which the last snapshot of each day is kept, tagged.")

@@ -17,11 +17,16 @@ from k2_plugin_iceberg.keep import retained
 from k2_plugin_iceberg.offsets import COMMIT, OFFSETS, OP, VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyiceberg.manifest import DataFile, ManifestFile
+    from sqlalchemy import Connection
 
     from k2_plugin_iceberg.manifests import Manifests
     from k2_plugin_iceberg.settings import IcebergSettings
     from k2_plugin_iceberg.state import Base, TableState
+
+    Also = Callable[[Connection], bool]
 
 
 DROPPED = 200_000
@@ -61,7 +66,9 @@ class Snapshots:
         self.dropped: deque[str] = deque(maxlen=DROPPED)
         """Files that snapshots held and the newest does not: sweeping knows then that they are no one's new files."""
 
-    def swap(self, base: Base, change: Change, manifests: list[ManifestFile], offsets: str) -> Base | None:
+    def swap(
+        self, base: Base, change: Change, manifests: list[ManifestFile], offsets: str, also: Also | None = None
+    ) -> Base | None:
         """Make a snapshot of these manifests the head of `main`; everything it names is durable before the swap.
 
         Args:
@@ -69,6 +76,7 @@ class Snapshots:
             change: What it does.
             manifests: All of the snapshot's.
             offsets: Text of `k2.offsets`.
+            also: See `LakeCatalog.swap`.
 
         Returns:
             The new base; None where the table changed since `base`.
@@ -76,11 +84,9 @@ class Snapshots:
         Raises:
             SQLAlchemyError: The outcome is unknown.
         """
-        metadata, now = base.metadata, self._state.now_ms(base)
+        metadata, now, parent = base.metadata, self._state.now_ms(base), base.metadata.current_snapshot()
         sequence = metadata.next_sequence_number()
-        parent = metadata.current_snapshot()
-        parent_id = parent.snapshot_id if parent else None
-        numbered = [assigned(m, sequence) for m in manifests]
+        parent_id, numbered = parent.snapshot_id if parent else None, [assigned(m, sequence) for m in manifests]
         facts: dict[str, Any] = {
             "snapshot_id": change.snapshot_id,
             "parent_snapshot_id": parent_id,
@@ -93,7 +99,7 @@ class Snapshots:
         snapshot = Snapshot(**facts)
         changes = _headed(base, snapshot, sequence, now)
         kept, expired = retained(metadata.model_copy(update=changes), self._settings, now)
-        new = self._state.swap(base, **{**changes, **kept})
+        new = self._state.swap(base, also, **(changes | kept))
         if new is None:
             local(str(snapshot.manifest_list)).unlink(missing_ok=True)
         else:

@@ -21,8 +21,11 @@ from k2_plugin_iceberg.files import local, sync_folders, write_file
 from k2core.plugin import Clock, SinkError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyiceberg.table import Table
     from pyiceberg.table.metadata import TableMetadata
+    from sqlalchemy import Connection
 
     from k2_plugin_iceberg.catalog import LakeCatalog
 
@@ -82,8 +85,15 @@ class TableState:
         """The time of a change to a base: the clock's, never before the last change."""
         return max(self.clock.now_ms(), base.metadata.last_updated_ms)
 
-    def swap(self, base: Base, **changes: Any) -> Base | None:
+    def swap(
+        self, base: Base, also: Callable[[Connection], bool] | None = None, **changes: Any
+    ) -> Base | None:  # fmt: skip
         """Write the metadata with some fields changed, durably, and make it the table's.
+
+        Args:
+            base: What the swap is conditioned on.
+            also: See `LakeCatalog.swap`.
+            changes: Fields of the metadata.
 
         Returns:
             The new base; None where somebody changed the table since `base` was read, and nothing happened.
@@ -98,7 +108,8 @@ class TableState:
         path = local(new.location)
         write_file(path, metadata.model_dump_json().encode())
         sync_folders([path.parent])
-        if not self._catalog.swap(self._name, base.location, new.location):
+        where = (self._name, base.location, new.location)
+        if not (self._catalog.swap(*where) if also is None else self._catalog.swap(*where, also)):
             path.unlink(missing_ok=True)
             return None
         self._last = new

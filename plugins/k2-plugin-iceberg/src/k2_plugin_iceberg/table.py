@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from k2_plugin_iceberg.commit import Committer, head_of
 from k2_plugin_iceberg.creation import open_table
+from k2_plugin_iceberg.entry import Entry
 from k2_plugin_iceberg.files import local
 from k2_plugin_iceberg.layout import Layout
 from k2_plugin_iceberg.maintain.compact import Compaction
@@ -21,6 +22,9 @@ from k2_plugin_iceberg.maintain.sweep import Sweep
 from k2_plugin_iceberg.maintain.upkeep import Upkeep
 from k2_plugin_iceberg.manifests import Manifests
 from k2_plugin_iceberg.owners import require_owned
+from k2_plugin_iceberg.queue import CommitQueue
+from k2_plugin_iceberg.restoring import restore
+from k2_plugin_iceberg.shared import SharedCommits
 from k2_plugin_iceberg.snapshots import Snapshots
 from k2_plugin_iceberg.staging import Staging
 from k2_plugin_iceberg.state import TableState
@@ -33,6 +37,7 @@ from k2core.plugin import (
     Offsets,
     Ownership,
     Partition,
+    Shed,
     SinkError,
     SinkTable,
     Staged,
@@ -45,6 +50,9 @@ if TYPE_CHECKING:
     from k2_plugin_iceberg.catalog import LakeCatalog
     from k2_plugin_iceberg.plan import PlanCache
     from k2_plugin_iceberg.settings import IcebergSettings
+
+KEPT_MS = 3_600_000
+"""So long entries of writers that are gone stay in the commit queue."""
 
 
 @contextlib.contextmanager
@@ -73,12 +81,14 @@ class IcebergTable(SinkTable):
         self._data_type, self._settings = data_type, settings
         self._identities: StoredIdentities | None = None
         self._plan: PlanCache | None = None
+        self._queue: CommitQueue | None = None
         self._state = TableState(catalog, table, context.clock, versions=settings.metadata_versions)
         self._manifests = Manifests(table.io, table.metadata, settings.manifest_merge_min)
         self._snapshots = Snapshots(self._state, self._manifests, settings)
         self._committer = Committer(
-            self._state, self._manifests, self._snapshots, context.logger, attempts=settings.commit_attempts
-        )
+            self._state, self._manifests, self._snapshots, context.logger, attempts=settings.commit_attempts,
+            shared=self._shared(catalog, context) if settings.commit_together else None,
+        )  # fmt: skip
         layout = Layout(data_type, table.schema(), settings)
         self._staging = Staging(layout, local(table.location()) / "data", table.spec().spec_id, pool)
         inventory = Inventory(self._manifests, table.io, table.schema())
@@ -87,6 +97,17 @@ class IcebergTable(SinkTable):
         )
         sweep = Sweep(self._state, inventory, self._snapshots.dropped, settings)
         self._upkeep = Upkeep(self._state, self._committer, self._compaction, sweep, settings, context.clock)
+
+    def _shared(self, catalog: LakeCatalog, context: Context) -> SharedCommits:
+        queue = self._queue = CommitQueue(
+            catalog.brief_engine(self._settings.catalog_busy_s), f"{catalog.name}.{self._state.name}"
+        )
+        with _named(self._state.name, "making the commit queue"):
+            queue.make()
+        return SharedCommits(
+            self._state, self._manifests, self._snapshots, queue, context.logger,
+            wait_s=self._settings.commit_wait_s,
+        )  # fmt: skip
 
     def head(self) -> Head:
         """The newest snapshot of `main`, and its offsets."""
@@ -114,7 +135,12 @@ class IcebergTable(SinkTable):
     ) -> Head:
         """One swap: rows and offsets, conditioned on owner and offsets."""
         with _named(self._state.name, "the commit"):
-            return self._committer.commit(staged, owned, expect, offsets, facts or LogFacts())
+            return self._committer.commit(Entry(staged.files, owned, expect, offsets, facts or LogFacts()))
+
+    def restore(self, done: Sequence[Shed]) -> Head:
+        """One swap of the same rows and offsets, with the ranges as they are from now on."""
+        with _named(self._state.name, "noting restored records"):
+            return restore(self._committer, self._snapshots, self._manifests, done)
 
     def discard(self, staged: Staged) -> None:
         """Delete staged files; safe only where their commit was refused."""
@@ -134,11 +160,15 @@ class IcebergTable(SinkTable):
         return self._identities
 
     def close(self) -> None:
-        """Close what look-ups read the catalog with; the sink does it."""
+        """Close what look-ups and the commit queue use of the catalog; the sink does it."""
+        if self._queue is not None:
+            self._queue.close()
         if self._plan is not None:
             self._plan.close()
 
     def maintain(self, *, dry_run: bool = False) -> MaintenanceReport:
         """Compact closed slices, expire snapshots, delete what was long unreachable."""
         with _named(self._state.name, "maintenance"):
+            if self._queue is not None and not dry_run:
+                self._queue.sweep(self._state.clock.now_ms() - KEPT_MS)
             return self._upkeep.run(dry_run=dry_run)

@@ -11,7 +11,7 @@ from k2core.plugin import Component, Context, DedupStore, hookimpl
 def _store(settings: MemorySettings, context: Context) -> DedupStore:
     from k2_plugin_memory.store import MemoryStore
 
-    return MemoryStore(settings, context.clock)
+    return MemoryStore(settings, context.clock, context.metrics)
 
 
 @hookimpl

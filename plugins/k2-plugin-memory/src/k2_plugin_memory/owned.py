@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from k2core.plugin import DedupError, IdentityBatch, InFlight, KeyGroup, KeySpace, KeyWindow, Stream, key_groups
+from k2core.plugin import DedupError, IdentityBatch, InFlight, KeyGroup, KeySpace, KeyWindows, Stream, key_groups
 from k2core.plugin import first_copies as _first_copies
 
 Mask = npt.NDArray[np.bool_]
@@ -29,21 +29,20 @@ class Owned:
     """
 
     def __init__(self, offset: int, marks: dict[Stream, int], span_us: int) -> None:
-        self.offset, self._span = offset, span_us
-        self._marks = marks
-        self._held: dict[KeySpace, KeyWindow] = {}
+        self.offset, self._marks = offset, marks
+        self._held = KeyWindows(span_us)
         self._highest: dict[KeySpace, int] = {}
         self._flight = InFlight()
 
     @property
     def entries(self) -> int:
         """Entries held, of 8 to 16 bytes each."""
-        return sum(held.entries for held in self._held.values())
+        return self._held.entries
 
     @property
     def oldest(self) -> int | None:
         """Number of the oldest slot."""
-        return min((s for held in self._held.values() if (s := held.oldest) is not None), default=None)
+        return self._held.oldest
 
     def load(self, batch: IdentityBatch) -> None:
         """Hold what the table has."""
@@ -79,10 +78,7 @@ class Owned:
         return max(mark, self._highest.get(space, -1))
 
     def _known(self, space: KeySpace, keys: npt.NDArray[Any]) -> Mask:
-        found = self._flight.has(space, keys)
-        if (held := self._held.get(space)) is not None:
-            found |= held.has(keys)
-        return found
+        return self._flight.has(space, keys) | self._held.has(space, keys)
 
     def _raise(self, space: KeySpace, keys: npt.NDArray[Any]) -> None:
         if space.ordered and len(keys):
@@ -108,17 +104,10 @@ class Owned:
     def _hold(
         self, space: KeySpace, keys: npt.NDArray[Any], stamps: npt.NDArray[np.int64], marks: npt.NDArray[np.int64]
     ) -> None:
-        held = self._held.get(space)
-        if held is None:
-            held = self._held[space] = KeyWindow(space.form, self._span)
-        held.add(keys, stamps, marks)
+        self._held.add(space, keys, stamps, marks)
         self._raise(space, keys)
 
     def forget(self, before_slot: int) -> None:
         """Forget slots below a number; the marks rise in the same step."""
-        for space, held in list(self._held.items()):
-            mark = held.forget(before_slot)
-            if mark >= 0:
-                self._marks[space.stream] = max(self._marks.get(space.stream, -1), mark)
-            if held.oldest is None:
-                del self._held[space]
+        for stream, mark in self._held.forget(before_slot).items():
+            self._marks[stream] = max(self._marks.get(stream, -1), mark)

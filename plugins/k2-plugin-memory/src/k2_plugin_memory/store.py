@@ -11,7 +11,17 @@ import numpy.typing as npt
 
 from k2_plugin_memory.owned import Owned
 from k2_plugin_memory.settings import MemorySettings
-from k2core.plugin import Clock, DedupError, DedupStore, IdentityBatch, K2Error, Partition, StoredIdentities
+from k2core.plugin import (
+    Clock,
+    DedupError,
+    DedupStore,
+    IdentityBatch,
+    K2Error,
+    Metrics,
+    Partition,
+    StoredIdentities,
+    Topic,
+)
 
 SLOTS = 8
 """The window is forgotten in steps of an eighth of its length."""
@@ -23,10 +33,11 @@ class MemoryStore(DedupStore):
     Args:
         settings: Length and size of the window.
         clock: The time, which decides only how much of the table is loaded.
+        metrics: Where the number of entries is told.
     """
 
-    def __init__(self, settings: MemorySettings, clock: Clock) -> None:
-        self._settings, self._clock = settings, clock
+    def __init__(self, settings: MemorySettings, clock: Clock, metrics: Metrics | None = None) -> None:
+        self._settings, self._clock, self._metrics = settings, clock, metrics or Metrics()
         self._window = int(settings.window_minutes * 60_000_000)
         self._span = max(1, self._window // SLOTS)
         self._owned: dict[Partition, Owned] = {}
@@ -75,6 +86,8 @@ class MemoryStore(DedupStore):
         while self.entries > self._settings.max_ids:
             oldest = min(s for owned in self._owned.values() if (s := owned.oldest) is not None)
             self._forget(oldest + 1)
+        for data_type in {Topic.parse(topic).data_type for topic, _ in self._owned}:
+            self._metrics.set("k2_dedup_window_entries", self.entries, data_type=data_type)
 
     def _forget(self, before_slot: int) -> None:
         for owned in self._owned.values():

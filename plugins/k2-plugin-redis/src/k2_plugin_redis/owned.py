@@ -25,7 +25,7 @@ from k2core.plugin import (
     InFlight,
     KeyGroup,
     KeySpace,
-    KeyWindow,
+    KeyWindows,
     Stream,
     first_copies,
     key_groups,
@@ -49,18 +49,18 @@ class Owned:
         self.marks: dict[Stream, int] = {}
         self.tops: dict[Stream, int] = {}
         self.shape = ""
-        self._local: dict[KeySpace, KeyWindow] = {}
+        self._local = KeyWindows(span_us)
         self._flight = InFlight()
 
     @property
     def entries(self) -> int:
         """Entries held in memory, of 8 to 16 bytes each."""
-        return sum(window.entries for window in self._local.values())
+        return self._local.entries
 
     @property
     def oldest(self) -> int | None:
         """Number of the oldest slot in memory."""
-        return min((s for window in self._local.values() if (s := window.oldest) is not None), default=None)
+        return self._local.oldest
 
     def load(self, batch: IdentityBatch) -> None:
         """Hold in memory what the table has."""
@@ -93,10 +93,8 @@ class Owned:
                 yield group, np.zeros(0, bool)
                 continue
             fresh = first_copies(keys)
-            known = self._flight.has(group.space, keys[fresh])
-            if (window := self._local.get(group.space)) is not None:
-                known |= window.has(keys[fresh])
-            fresh[fresh] = ~known
+            asked = keys[fresh]
+            fresh[fresh] = ~(self._flight.has(group.space, asked) | self._local.has(group.space, asked))
             yield group, fresh
 
     def claim(
@@ -166,19 +164,12 @@ class Owned:
     def _hold(
         self, space: KeySpace, keys: npt.NDArray[Any], stamps: npt.NDArray[np.int64], marks: npt.NDArray[np.int64]
     ) -> None:
-        window = self._local.get(space)
-        if window is None:
-            window = self._local[space] = KeyWindow(space.form, self._span)
-        window.add(keys, stamps, marks)
+        self._local.add(space, keys, stamps, marks)
         self._raise(space.stream, marks)
 
     def forget(self, before_slot: int) -> None:
         """Forget slots of memory below a number; the marks rise in the same step."""
-        for space, window in list(self._local.items()):
-            if (mark := window.forget(before_slot)) >= 0:
-                self.raise_marks({space.stream: mark})
-            if window.oldest is None:
-                del self._local[space]
+        self.raise_marks(self._local.forget(before_slot))
 
     def evict(self, before_slot: int) -> None:
         """Forget slots of Redis below a number.
@@ -191,7 +182,7 @@ class Owned:
 
     def start_anew(self) -> None:
         """Forget all that memory holds of settled identities, marks with it: it is to be built anew."""
-        self.marks, self.tops, self._local = {}, {}, {}
+        self.marks, self.tops, self._local = {}, {}, KeyWindows(self._span)
 
 
 def _shape(batch: IdentityBatch) -> str:

@@ -7,19 +7,30 @@ dump, dropping keys of its own accord, taken by another writer, connected again 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from k2_plugin_redis.checks import findings, require
 from k2_plugin_redis.link import AwayError, Breaker, Link
 from k2_plugin_redis.outage import Outage
 from k2_plugin_redis.owned import Owned
 from k2_plugin_redis.remote import Asked, Remote
 from k2_plugin_redis.settings import RedisSettings
 from k2_plugin_redis.taking import resume, take_over
-from k2core.plugin import Context, DedupError, DedupStore, IdentityBatch, K2Error, Partition, StoredIdentities
+from k2core.plugin import (
+    Context,
+    DedupAwayError,
+    DedupError,
+    DedupStore,
+    Finding,
+    IdentityBatch,
+    K2Error,
+    Partition,
+    StoredIdentities,
+)
 
 Mask = npt.NDArray[np.bool_]
 T = TypeVar("T")
@@ -51,6 +62,14 @@ class RedisStore(DedupStore):
     def entries(self) -> int:
         """Entries held in memory, of 8 to 16 bytes each."""
         return sum(owned.entries for owned in self._owned.values())
+
+    def check(self) -> None:
+        """Refuse to begin without Redis where `on_failure` is `stop`."""
+        require(self._settings, self._clock)
+
+    def findings(self) -> Iterable[Finding]:
+        """What `k2 doctor` should know of this Redis."""
+        return findings(self._settings, self._clock)
 
     def assign(self, partition: Partition, offset: int, table: StoredIdentities) -> None:
         """Own a partition: with what Redis holds where that fits the table's offset, else from the table."""
@@ -181,7 +200,7 @@ class RedisStore(DedupStore):
 
     def _refuse_if_stopped(self, partition: Partition, error: AwayError | None) -> None:
         if error is not None and self._settings.on_failure == "stop":
-            raise DedupError(
+            raise DedupAwayError(
                 f'{_name(partition)}: Redis is {error}; [dedup] on_failure = "stop": nothing is claimed until it is back'
             ) from error
 

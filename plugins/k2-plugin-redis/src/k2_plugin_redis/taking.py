@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from k2_plugin_redis.link import AwayError
+from k2_plugin_redis.link import MEANING, AwayError
 from k2_plugin_redis.meta import Meta, raise_to
 from k2_plugin_redis.owned import Owned
 from k2core.plugin import Partition, StoredIdentities
@@ -56,11 +56,14 @@ def resume(owned: Owned) -> None:
     """Own a partition again; Redis's marks rise to all that was settled meanwhile.
 
     Raises:
-        AwayError: Redis cannot be relied on.
+        AwayError: Redis cannot be relied on; or another owner has settled more there, and this one woke too late: what that
+            one holds stays.
     """
 
     def attempt(seen: Meta | None) -> None:
         mine = seen is not None and seen.token == owned.remote.meta.token and seen.reach <= owned.offset
+        if seen is not None and seen.token != owned.remote.meta.token and seen.offset > owned.offset:
+            raise AwayError("taken", MEANING["taken"])
         owned.remote.take(seen, owned.offset, owned.tops, owned.shape, keep=mine)
 
     _try(owned, attempt)

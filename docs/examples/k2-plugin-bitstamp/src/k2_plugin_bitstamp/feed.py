@@ -10,19 +10,11 @@ An error does not say what it is about: k2 takes it for the oldest question that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import msgspec
-from k2core.plugin import (
-    ConnectionLimits,
-    ConnectorError,
-    FrameKind,
-    Reply,
-    Request,
-    RestClient,
-    Subscription,
-    WebSocketFeed,
-)
+from k2core.plugin import ExchangeFeed, FrameKind, Reply, RestClient, Subscription
 
 from k2_plugin_bitstamp.normalizer import CHANNEL
 from k2_plugin_bitstamp.settings import FeedSettings
@@ -58,55 +50,25 @@ _control = msgspec.json.Decoder(Control).decode
 _markets = msgspec.json.Decoder(list[Market]).decode
 
 
-class BitstampFeed(WebSocketFeed):
+class BitstampFeed(ExchangeFeed[FeedSettings]):
     """The exchange's dialect; one object serves all connections."""
 
-    def __init__(self, settings: FeedSettings) -> None:
-        self._settings = settings
-        self.limits = ConnectionLimits(
-            streams_per_connection=1000,
-            control_per_second=5,
-            frame_timeout=settings.frame_timeout_s,
-            ack_timeout=settings.ack_timeout_s,
-            max_age=80 * 86_400,
-        )
-
-    def subscriptions(self) -> Sequence[Subscription]:
-        """Trades of every symbol."""
-        return [Subscription(symbol, "trades") for symbol in self._settings.symbols]
-
-    def endpoint(self, subscriptions: Sequence[Subscription]) -> str:
-        """One address for all."""
-        return self._settings.websocket_url
-
-    def subscribe(self, subscriptions: Sequence[Subscription], first_id: int) -> Sequence[Request]:
-        """One message for each; more than 512 bytes would cost the connection."""
-        requests = []
-        for number, one in enumerate(subscriptions, first_id):
-            asked = {"event": "bts:subscribe", "data": {"channel": CHANNEL + one.symbol}}
-            requests.append(Request(msgspec.json.encode(asked), str(number), (one,)))
-        return requests
+    def message(self, subscriptions: Sequence[Subscription], number: int) -> Any:
+        """One message for each, as `subscriptions_per_request` says."""
+        return {"event": "bts:subscribe", "data": {"channel": CHANNEL + subscriptions[0].symbol}}
 
     def is_data(self, frame: bytes) -> bool:
         """Asked for every frame: no JSON here."""
         return b'"bts:' not in frame
 
-    def classify(self, frame: bytes) -> Reply:
-        """Read what is no data; it may raise nothing."""
-        try:
-            said = _control(frame)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return Reply(FrameKind.OTHER)
-        symbol = said.channel.removeprefix(CHANNEL)
-        about = (Subscription(symbol, "trades"),) if symbol else ()
+    def reply(self, frame: bytes) -> Reply:
+        """Read what is no data."""
+        said = _control(frame)
+        about = self.about(said.channel.removeprefix(CHANNEL))
         message = said.data.message if said.data else ""
         return Reply(_KINDS.get(said.event, FrameKind.OTHER), message=message, subscriptions=about)
 
-    async def check(self, rest: RestClient) -> Sequence[Subscription]:
+    async def known(self, rest: RestClient, symbols: Sequence[str]) -> Collection[str]:
         """An unknown market is acknowledged, and silent for ever: ask which there are."""
-        answer = await rest.get(f"{self._settings.rest_url}/api/v2/markets/")
-        try:
-            known = {one.market_symbol for one in _markets(answer.body)}
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise ConnectorError(f"markets: status {answer.status}, and no list: {error}") from error
-        return [one for one in self.subscriptions() if one.symbol not in known]
+        answer = await rest.get(f"{self.settings.rest_url}/api/v2/markets/")
+        return [one.market_symbol for one in answer.read("markets", _markets)]

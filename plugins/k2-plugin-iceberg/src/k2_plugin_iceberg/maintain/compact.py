@@ -14,8 +14,9 @@ import pyarrow as pa
 from pyiceberg.manifest import DataFile, ManifestContent, ManifestEntry, ManifestFile
 from pyiceberg.table.snapshots import Operation
 
-from k2_plugin_iceberg.commit import Committer, require_files
+from k2_plugin_iceberg.commit import Committer
 from k2_plugin_iceberg.entries import as_deleted, as_existing
+from k2_plugin_iceberg.entry import require_files
 from k2_plugin_iceberg.files import local
 from k2_plugin_iceberg.maintain.inventory import Inventory
 from k2_plugin_iceberg.maintain.plan import Job, jobs

@@ -1,0 +1,204 @@
+"""`Cluster`: what is asked of the brokers besides records: topics with their ids, ends, settings. Each within its time.
+
+Faults survived: brokers that are away or frozen (`BrokerAwayError` after `answer_timeout_s`), a topic that is made or
+removed while it is asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import IsolationLevel, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from k2_plugin_kafka.client import MISSING, SOON, Told, common, error_of, logger_of, translated
+from k2_plugin_kafka.settings import KafkaSettings
+from k2core.plugin import BrokerError, Offsets, Partition, TopicInfo
+
+LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+NEWEST: OffsetSpec = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
+TRIES, PAUSE_S = 40, 0.05
+"""For answers that a topic which is being made gives for a moment."""
+
+
+class Cluster:
+    """One Kafka, asked through one admin client that is made when first needed.
+
+    Args:
+        settings: Of `[broker]`.
+        logger: For the client's own lines.
+    """
+
+    def __init__(self, settings: KafkaSettings, logger: logging.Logger) -> None:
+        self.settings, self.told = settings, Told(settings)
+        self._logger, self._lock = logger, threading.Lock()
+        self._client: AdminClient | None = None
+
+    @property
+    def admin(self) -> AdminClient:
+        """The client."""
+        with self._lock:
+            if self._client is None:
+                with translated(self.settings, "connect", self.told):
+                    given = common(self.settings, "admin", self.told)
+                    self._client = AdminClient(given, logger=logger_of(self._logger))
+            return self._client
+
+    def names(self) -> dict[str, int]:
+        """Every topic of the cluster, with its number of partitions."""
+        found = self._metadata("list topics").topics
+        return {name: len(one.partitions) for name, one in found.items() if one.error is None}
+
+    def describe(self, names: Iterable[str]) -> dict[str, Any]:
+        """The client's descriptions of those topics that there are."""
+        wanted = list(names)
+        if not wanted:
+            return {}
+        asked = self.admin.describe_topics(TopicCollection(wanted), request_timeout=self.settings.answer_timeout_s)
+        return {name: told for name, future in asked.items() if (told := self._unless(SOON, "describe topics", future))}
+
+    def topics(self, own: Callable[[str], bool]) -> dict[str, TopicInfo]:
+        """Topics whose name is of interest, with their ids."""
+        found = self.describe(name for name in self.names() if own(name))
+        return {name: TopicInfo(name, str(one.topic_id), len(one.partitions)) for name, one in sorted(found.items())}
+
+    def offsets(self, partitions: Mapping[str, int], spec: OffsetSpec) -> dict[Partition, int]:
+        """An offset of every partition of topics, as readers of committed records see it."""
+        places = {TopicPartition(name, p): spec for name, count in partitions.items() for p in range(count)}
+        if not places:
+            return {}
+        found = self._patiently("list offsets", lambda: self.admin.list_offsets(
+            places, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=self.settings.answer_timeout_s
+        ))  # fmt: skip
+        return {(place.topic, place.partition): told.offset for place, told in found.items()}
+
+    def stamps(self, partitions: Mapping[str, int], spec: OffsetSpec) -> list[int]:
+        """Times, Unix ms, that go with an offset of every partition that has one."""
+        places = {TopicPartition(name, p): spec for name, count in partitions.items() for p in range(count)}
+        if not places:
+            return []
+        timeout = self.settings.answer_timeout_s
+        found = self._patiently("list times", lambda: self.admin.list_offsets(places, request_timeout=timeout))
+        return [told.timestamp for told in found.values() if told.timestamp > 0]
+
+    def configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Settings of topics."""
+        wanted = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+        found = self._config(wanted) if wanted else {}
+        return {resource.name: values for resource, values in found.items()}
+
+    def brokers(self) -> list[str]:
+        """Numbers of the brokers that are there."""
+        return [str(number) for number in self._metadata("list brokers").brokers]
+
+    def broker_config(self, number: str) -> dict[str, str]:
+        """Settings of one broker."""
+        return next(iter(self._config([ConfigResource(ResourceType.BROKER, number)]).values()))
+
+    def create(self, wanted: Sequence[NewTopic]) -> None:
+        """Make topics; one that somebody else makes at the same time is there too."""
+        with translated(self.settings, "make topics", self.told):
+            asked = self.admin.create_topics(list(wanted), request_timeout=self.settings.answer_timeout_s)
+        for name, future in asked.items():
+            try:
+                self._answer(f"make topic {name}", future)
+            except BrokerError as error:
+                if "already exists" not in str(error):
+                    raise
+
+    def alter(self, topic: str, values: Mapping[str, str]) -> None:
+        """Change settings of a topic."""
+        entries = [ConfigEntry(k, v, incremental_operation=AlterConfigOpType.SET) for k, v in values.items()]
+        asked = self.admin.incremental_alter_configs(
+            [ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)],
+            request_timeout=self.settings.answer_timeout_s,
+        )
+        for future in asked.values():
+            self._answer(f"change topic {topic}", future)
+
+    def wait_ready(self, names: Sequence[str]) -> None:
+        """Wait until every partition of topics has its leader and all replicas in sync.
+
+        Raises:
+            BrokerAwayError: Not within `ready_timeout_s`.
+        """
+        deadline, unready = time.monotonic() + self.settings.ready_timeout_s, list(names)
+        while unready:
+            found = self.describe(unready)
+            unready = [name for name in unready if name not in found or not _ready(found[name])]
+            if unready and time.monotonic() > deadline:
+                raise BrokerError(
+                    f"topic {unready[0]} is not ready after {self.settings.ready_timeout_s:g} s: not every partition has a "
+                    "leader and all its replicas in sync; see to the brokers, then run k2 topics apply again"
+                )
+            if unready:
+                threading.Event().wait(PAUSE_S)
+        self.offsets({name: len(one.partitions) for name, one in self.describe(names).items()}, LATEST)
+
+    def _metadata(self, doing: str) -> Any:
+        admin = self.admin
+        with translated(self.settings, doing, self.told):
+            try:
+                found = admin.list_topics(timeout=self.settings.answer_timeout_s)
+            except KafkaException:
+                admin.poll(0)  # what it has to say of its connections: refused, not trusted, wrong password
+                self._client = None  # another one knows nothing, and so nothing wrong
+                raise
+        self.told.heard()
+        return found
+
+    def _config(self, wanted: list[Any]) -> dict[Any, dict[str, str]]:
+        timeout = self.settings.answer_timeout_s
+        found = self._patiently(
+            "describe settings", lambda: self.admin.describe_configs(wanted, request_timeout=timeout)
+        )
+        return {one: {name: entry.value for name, entry in values.items()} for one, values in found.items()}
+
+    def _patiently(self, doing: str, ask: Callable[[], Mapping[Any, Any]]) -> dict[Any, Any]:
+        """Ask again while a topic that was just made, or whose leader moved, is not known everywhere yet."""
+        for turn in range(TRIES):
+            with translated(self.settings, doing, self.told):
+                asked = ask()
+            passing = SOON if turn < TRIES - 1 else MISSING
+            found = {key: self._unless(passing, doing, future) for key, future in asked.items()}
+            if all(told is not None for told in found.values()):
+                break
+            threading.Event().wait(PAUSE_S)
+        return {key: told for key, told in found.items() if told is not None}
+
+    def _unless(self, passing: set[int], doing: str, future: Any) -> Any:
+        """An answer; None for an error that may be passed over."""
+        try:
+            return future.result(2 * self.settings.answer_timeout_s)
+        except KafkaException as error:
+            if error.args[0].code() in passing:
+                return None
+            raise error_of(self.settings, doing, error.args[0], self.told) from None
+
+    def _answer(self, doing: str, future: Any) -> Any:
+        with translated(self.settings, doing, self.told):
+            return future.result(2 * self.settings.answer_timeout_s)
+
+
+def _ready(description: Any) -> bool:
+    return all(
+        p.leader is not None and p.leader.id >= 0 and len(p.isr) == len(p.replicas) for p in description.partitions
+    )
+
+
+def had_records(ends: Offsets, found: Offsets) -> dict[Partition, int]:
+    """Of the partitions that ever had a record."""
+    return {place: offset for place, offset in found.items() if ends.get(place, 0) > 0}

@@ -1,0 +1,87 @@
+"""Three brokers, of which one dies: leaders move, and what was acknowledged stays, once and in order."""
+
+from __future__ import annotations
+
+import importlib.util
+import pathlib
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from k2core.plugin import BrokerError
+from k2core.testing.conformance.broker_world import PARTITIONS, numbered, numbers_of, read_all, topic_spec
+from tests.services.fixtures import Address
+from tests.services.kafka import Kafka, three_brokers
+from tests.services.process import UnavailableError
+
+spec = importlib.util.spec_from_file_location("kafka_world", pathlib.Path(__file__).parent / "kafka_world.py")
+assert spec is not None
+assert spec.loader is not None
+world = sys.modules.setdefault("kafka_world", importlib.util.module_from_spec(spec))
+spec.loader.exec_module(world)
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kafka-leaders")]
+
+
+@pytest.fixture(scope="module")
+def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Kafka]]:
+    try:
+        with three_brokers(tmp_path_factory.mktemp("three")) as made:
+            yield made
+    except UnavailableError as error:
+        pytest.skip(str(error))
+
+
+def test_a_leader_dies(brokers: list[Kafka], schema_registry: Address, tmp_path: pathlib.Path) -> None:
+    servers = ",".join(one.bootstrap_servers for one in brokers)
+    topic, stop, acknowledged = world.new_topic(), threading.Event(), set[int]()
+
+    def append(log: Any) -> None:
+        producer, start = log.producer(), 0
+        while not stop.is_set():
+            try:
+                producer.produce([numbered(topic, range(start, start + 40))])
+            except BrokerError:
+                continue
+            acknowledged.update(range(start, start + 40))
+            start += 40
+
+    with (
+        world.broker(servers, schema_registry.url, tmp_path, replication_factor=3) as log,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        log.ensure_topics([topic_spec(topic)])
+        assert not log.plan([topic_spec(topic)])
+        heard, reader = list[int](), log.consumer([topic])
+        done = pool.submit(append, log)
+        for victim in brokers[:2]:
+            more(acknowledged)
+            victim.kill()
+            more(acknowledged)
+            heard += numbers_of(reader.poll(100_000, 10))
+            victim.start()
+            log._cluster.wait_ready([topic])
+        stop.set()
+        done.result(60)
+        got = numbers_of(read_all(log, topic, timeout=2))
+        while len(heard) < len(got):
+            heard += numbers_of(reader.poll(100_000, 10))
+    assert acknowledged <= set(got)
+    assert len(got) == len(set(got)), "within the client's patience nothing is stored twice"
+    assert sorted(heard) == sorted(got), "a reader that lived through it read the same"
+    for p in range(PARTITIONS):
+        own = [n for n in got if n % PARTITIONS == p]
+        assert own == sorted(own)
+
+
+def more(acknowledged: set[int], limit_s: float = 60) -> None:
+    """Wait until further records are acknowledged."""
+    before, deadline = len(acknowledged), time.monotonic() + limit_s
+    while len(acknowledged) < before + 400:
+        assert time.monotonic() < deadline, f"nothing was acknowledged for {limit_s:g} s"
+        time.sleep(0.01)
