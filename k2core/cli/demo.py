@@ -31,6 +31,8 @@ from k2core.errors import ConfigError, K2Error
 from k2core.telemetry.status import read_statuses
 
 ERROR = "error: "
+ASKED = " INFO    k2.query "
+"""In a line of `k2 serve` about one query. The demo itself asks, hundreds of times."""
 READY_S, TAPE_S, COMMITTED_S = 30.0, 600.0, 30.0
 
 
@@ -100,8 +102,8 @@ def start(session: Session, folder: Path, exchange: str, seed: int | None) -> Ru
 
 
 def relay(view: View, line: str) -> None:
-    """Pass on what `k2 up` says, but for its figures: the demo shows them itself."""
-    if not line.startswith(FIGURES):
+    """Pass on what `k2 up` says, but for its figures, which the demo shows itself, and for the demo's own queries."""
+    if not line.startswith(FIGURES) and ASKED not in line:
         view.say(line)
 
 

@@ -39,22 +39,33 @@ class Api:
             OSError: Nobody answers.
         """
         began = time.perf_counter()
-        connection = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)
+        kept = getattr(self._local, "connection", None) is not None
         try:
-            connection.request("GET", self.target(path, **params), headers={"X-API-Key": self.key})
-            answer = connection.getresponse()
-            raw = answer.read()
+            answer, raw = self._asked(self.target(path, **params))
+        except http.client.RemoteDisconnected as error:
+            if not kept:
+                raise ConnectionError(f"the API on port {self.port} does not answer: {error}") from error
+            return self.get(path, **params)  # a connection that idled was closed by the server, as it may at any time
         except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            self._local.connection = None
             raise ConnectionError(f"the API on port {self.port} does not answer: {error}") from error
         ms = (time.perf_counter() - began) * 1000
         try:
             return Reply(answer.status, json.loads(raw), ms)
         except ValueError:
             return Reply(answer.status, raw.decode(errors="replace"), ms)
+
+    def _asked(self, target: str) -> tuple[http.client.HTTPResponse, bytes]:
+        """One request on this thread's connection, which is given up where it fails."""
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)
+        try:
+            connection.request("GET", target, headers={"X-API-Key": self.key})
+            answer = connection.getresponse()
+            return answer, answer.read()
+        except (OSError, http.client.HTTPException):
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close this thread's connection."""

@@ -91,7 +91,7 @@ class Supervisor:
         self._woken, self._wakes = os.pipe()  # a pipe, for locks are not safe within a signal
         os.set_blocking(self._woken, False)
         os.set_blocking(self._wakes, False)
-        self._heard: dict[str, tuple[int, float]] = {}  # name → (last at_ms, monotonic time it changed)
+        self._heard: dict[str, tuple[int | None, int, float]] = {}  # name → pid, last at_ms, when it changed
         self._failure: int | None = None
         self._fenced: dict[str, str] = {}
         self._wedged: set[str] = set()
@@ -155,19 +155,20 @@ class Supervisor:
 
     def _silent_for(self, child: Child, status: Status | None, now: float) -> bool:
         """Whether a child is wedged; says so."""
-        if status is None or status.pid != child.pid:
-            silent, limit = now - child.started_at, max(self._limits.starting, self._limits.wedged)
-        else:
-            at_ms, changed = self._heard.get(child.name, (0, now))
-            if at_ms != status.at_ms:
-                changed = now
-                self._heard[child.name] = (status.at_ms, now)
-            silent, limit = now - changed, self._limits.wedged
-            if status.state == "starting":  # a window that is built from a large table takes its time
-                limit = max(limit, self._limits.starting)
+        pid, at_ms, changed = self._heard.get(child.name, (None, 0, 0.0))
+        if pid != child.pid:  # nothing was heard in this life
+            at_ms, changed = 0, child.started_at
+        own = status if status is not None and status.pid == child.pid else None
+        if own and own.at_ms != at_ms:
+            at_ms, changed = own.at_ms, now
+        self._heard[child.name] = (child.pid, at_ms, changed)
+        limit = self._limits.wedged
+        # A window that is built from a large table takes its time; another `k2 write` in this folder covers this one's file.
+        if own is None or own.state == "starting":
+            limit = max(limit, self._limits.starting)
+        silent = now - changed
         if silent > limit:
             self._say(f"{child.name} (pid {child.pid}) has said nothing for {silent:.0f} s: it is wedged, killing it")
-            self._heard.pop(child.name, None)
         return silent > limit
 
     def _on_death(self, child: Child, code: int, status: Status | None) -> None:

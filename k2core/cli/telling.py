@@ -65,7 +65,7 @@ def _open(name: str, session: Session, health: Health, metrics: Metrics, stack: 
         log.warning("metrics are not served host=%s error=%s", settings.host, error)
         return
     endpoint.start()
-    log.info("metrics address=%s", endpoint.address)
+    log.info("metrics process=%s address=%s", name, endpoint.address)
 
 
 def known_values(session: Session) -> dict[str, Sequence[str]]:

@@ -70,6 +70,8 @@ def apply(named: tuple[str, ...], as_json: bool) -> int:
             log.ensure_topics(wanted)
             _check_done(log, wanted)
     _print(changes, as_json, f"nothing to do: {len(wanted)} topics are as they should be")
+    if changes and not as_json and not _refused(changes):
+        click.echo("all of this was done", err=True)
     return _refused(changes)
 
 

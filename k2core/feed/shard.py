@@ -114,6 +114,7 @@ class Shard:
             shared.logger.exception("%s; trying again", shared.totals.last_error)
         else:
             shared.totals.connects += 1
+            shared.logger.info("connection %d to %s is open", connection.number, connection.url.partition("?")[0])
             shared.metrics.add("k2_ingest_connects_total", exchange=shared.exchange)
             return True
         shared.totals.failed_attempts += 1

@@ -22,7 +22,7 @@ ANY = "*"
 """Stands for symbols that are not named: any may be among them."""
 
 CUT = "/"
-"""At the end of the rule of a range of which some symbols were brought back."""
+"""At the end of the rule of a range that has not all symbols of its offsets any more; nothing adjoins it."""
 
 MOST_SYMBOLS = 256
 """Symbols that one range names; of more it says `ANY`."""
@@ -155,22 +155,24 @@ def restored_shed(have: Sequence[Shed], done: Iterable[Shed]) -> tuple[Shed, ...
 
 
 def _is_of(was: Shed, done: Shed) -> bool:
-    same = was.place == done.place and was.first_offset == done.first_offset and was.rule == done.rule
+    same = was.place == done.place and was.first_offset == done.first_offset
+    same = same and was.rule.rstrip(CUT) == done.rule.rstrip(CUT)  # other symbols may have come back meanwhile
     return same and was.state == "shed" and done.next_offset <= was.next_offset and not was.names.isdisjoint(done.names)
 
 
 def _cut(was: Shed, done: Shed) -> Iterator[Shed]:
     """What a range becomes: its done part, and what is left beside and behind it."""
-    yield done
-    taken = dict(done.symbols)
+    taken = {name: count for name, count in done.symbols if name in was.names}
+    yield replace(done, symbols=tuple(taken.items()))
     beside = [(name, count) for name, count in was.symbols if name not in taken]
     behind = [(name, count - taken[name]) for name, count in was.symbols if name in taken]
+    # What is shed later may adjoin only a range that lacks no symbol.
+    rule = f"{was.rule}{CUT}" if was.rule and beside else was.rule
     if any(count > 0 for _, count in behind) and done.next_offset < was.next_offset:
-        yield replace(
-            was, first_offset=done.next_offset, first_us=min(done.last_us, was.last_us), symbols=counted(behind)
-        )
-    if beside:  # under a rule of its own: what is shed later adjoins the range as it was, not this part of it
-        yield replace(was, symbols=counted(beside), rule=was.rule and f"{was.rule}{CUT}")
+        first_us = was.first_us if done.state == "lost" else min(done.last_us, was.last_us)
+        yield replace(was, first_offset=done.next_offset, first_us=first_us, symbols=counted(behind), rule=rule)
+    if beside:
+        yield replace(was, symbols=counted(beside), rule=rule)
 
 
 def _bounded(ranges: Iterable[Shed]) -> tuple[Shed, ...]:

@@ -134,9 +134,9 @@ class Follower:
         newest = self._parts.source.newest()
         if newest.id != self.view.seen.id and not self.alive():
             return False
-        shed = fresh_ranges(newest, self.view.seen.offsets)
-        if self.view.undone(newest) or not all(one.rule and ANY not in one.names for one in shed):
-            return False
+        shed, unread = fresh_ranges(newest, self.view.seen.offsets), fresh_ranges(newest, self.view.ends)
+        if self.view.undone(newest) or not all(one.rule and ANY not in one.names for one in (*shed, *unread)):
+            return False  # what is read next could not be told from what was shed either
         foreign = {p: n for p, n in newest.offsets.items() if p[0] not in self._parts.topics}
         ends = {**self.view.ends, **foreign}
         starts = {**self.view.starts, **foreign}

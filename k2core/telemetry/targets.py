@@ -43,7 +43,7 @@ class TargetFile:
         with (self._folder / "lock").open("w") as lock:  # two that start at once must not take one instance's name
             fcntl.flock(lock, fcntl.LOCK_EX)
             forget_dead(self._folder)
-            labels = {"process": self._name, "instance": f"{socket.gethostname()}/{self._instance()}"}
+            labels = {"process": self._name, "instance": f"{self._place()}/{self._instance()}"}
             fresh = self._path.with_suffix(".tmp")
             fresh.write_bytes(msgspec.json.encode([{"targets": [address], "labels": labels}]))
             fresh.replace(self._path)
@@ -52,6 +52,11 @@ class TargetFile:
         """The port is gone."""
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)
+
+    def _place(self) -> str:
+        """The machine, and a run folder that is not the usual one: a second writer's, with a `write` of its own."""
+        folder = self._folder.resolve().parent.name
+        return socket.gethostname() + ("" if folder == "run" else f"/{folder}")
 
     def _instance(self) -> str:
         """The same through restarts: the name, and where several processes of it run, a number."""

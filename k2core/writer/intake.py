@@ -31,7 +31,7 @@ class Intake:
 
     def __init__(self, parts: Parts, ledger: HoleLedger) -> None:
         self._parts, self._ledger = parts, ledger
-        self._in_place = False
+        self._in_place = self._narrow = False
         self._sought: frozenset[Partition] = frozenset()
         self.shedding = Shedding(parts.degradation, parts.broker, parts.topics)
 
@@ -79,16 +79,17 @@ class Intake:
     def forget(self, places: Collection[Partition]) -> None:
         """Partitions that were given up: should they come again, they begin anew."""
         self._sought -= frozenset(places)
+        self._narrow = False  # the consumer still reads them: they may go from the log meanwhile
 
     def _seek(self, committed: Offsets, waiting: Waiting) -> None:
         """Put the consumer where reading goes on; partitions that it reads already are not disturbed."""
-        if self._in_place and committed.keys() == self._sought:
+        if self._in_place and self._narrow and committed.keys() == self._sought:
             return
         wanted = committed.keys() - self._sought if self._in_place else committed.keys()
         consumer = self._parts.consumer
         consumer.only(frozenset(committed))
         consumer.seek({place: waiting.next.get(place, committed[place]) for place in wanted})
-        self._sought = frozenset(committed)
+        self._sought, self._narrow = frozenset(committed), True
 
     def _take(
         self, blocks: Sequence[LogBlock], committed: Offsets, waiting: Waiting, permit: Permit, now: float

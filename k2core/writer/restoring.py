@@ -116,20 +116,21 @@ class Restoring:
         return self.table.restore(done)
 
     def _done(self, one: Shed, start: int, found: Counter[str], back: int) -> list[Shed]:
-        if ANY in one.names:
-            found = Counter({ANY: min(one.records, sum(found.values()))})
-        lost = counted((name, count - found[name]) for name, count in one.symbols) if start > one.first_offset else ()
-        restored = replace(
-            one, state="restored", back_offset=back, back_us=self._appended_us(one, back),
-            symbols=tuple((name, found[name] if lost else count) for name, count in one.symbols),
-        )  # fmt: skip
+        """What became of a range that was read from `start` on, symbol by symbol where retention had come before."""
+        restored = replace(one, state="restored", back_offset=back, back_us=self._appended_us(one, back))
+        exact = one.rule and ANY not in one.names  # else `found` counts records too that the table has
+        missed = {name: count - (found[name] if exact else 0) for name, count in one.symbols}
+        lost = counted(missed.items()) if start > one.first_offset else ()
         if not lost:
             return [restored]
+        names = {name for name, _ in lost}
         whole = sum(count for _, count in lost) == one.records
-        gone = replace(
-            one, state="lost", next_offset=one.next_offset if whole else start, symbols=lost, last_us=one.first_us
+        parts = (
+            replace(restored, symbols=tuple(pair for pair in one.symbols if pair[0] not in names)),
+            replace(one, state="lost", next_offset=one.next_offset if whole else start, symbols=lost),
+            replace(restored, first_offset=start, symbols=counted((n, found[n]) for n in names if exact)),
         )
-        return [gone] if whole else [gone, replace(restored, first_offset=start, symbols=counted(restored.symbols))]
+        return [part for part in parts if part.symbols]
 
     def _start(self, place: Partition) -> int:
         return self.broker.starts([place[0]]).get(place, 0)
@@ -172,13 +173,12 @@ class Restoring:
         ends = self.producer.produce([EncodedBatch(one.topic, self.data_type.versions, places, sizes, data)])
         return ends[one.place]
 
-    def _appended_us(self, one: Shed, back: int) -> int:
-        """When the last record below an offset was appended; that of the range where it is gone again."""
-        try:
-            blocks = next(self._blocks(one.place, back - 1, back), [])
-        except OffsetGoneError:
-            blocks = []
-        return max((block.timestamp_us for block in blocks), default=one.last_us)
+    def _appended_us(self, one: Shed, back: int) -> int | None:
+        """When the last record below an offset was appended; that of the range where nothing was."""
+        if back == one.next_offset:
+            return one.last_us
+        times = [block.timestamp_us for blocks in self._blocks(one.place, back - 1, back) for block in blocks]
+        return max(times, default=None)
 
 
 def _below(block: LogBlock, after: int) -> LogBlock:

@@ -137,10 +137,10 @@ def test_health_follows_the_status() -> None:
 
 
 def test_target_files_name_each_process_once(tmp_path: pathlib.Path) -> None:
-    folder = tmp_path / "targets"
-    folder.mkdir()
+    folder = tmp_path / "run" / "targets"
+    folder.mkdir(parents=True)
     (folder / "write-999999999.json").write_text('[{"targets":["x:1"],"labels":{"instance":"h/write"}}]')
-    one = TargetFile(tmp_path, "write")
+    one = TargetFile(tmp_path / "run", "write")
     one.write("127.0.0.1:1")
     (found,) = folder.glob("*.json")
     group = json.loads(found.read_text())[0]
@@ -152,3 +152,9 @@ def test_target_files_name_each_process_once(tmp_path: pathlib.Path) -> None:
     assert json.loads(found.read_text())[0]["labels"]["instance"].endswith("/write-2")
     one.remove()
     assert list(folder.glob("*.json")) == [beside]
+
+
+def test_writers_of_two_run_folders_are_told_apart(tmp_path: pathlib.Path) -> None:
+    TargetFile(tmp_path / "run-2", "write").write("127.0.0.1:1")
+    (found,) = tmp_path.glob("run-2/targets/*.json")
+    assert json.loads(found.read_text())[0]["labels"]["instance"] == f"{socket.gethostname()}/run-2/write"

@@ -66,9 +66,9 @@ class Questions:
         self._turn(reading, answer)
 
     def _turn(self, reading: Reading, answer: Answer) -> None:
-        self._complete(answer, reading.symbols, page=True)
-        self.told["pages"] += 1
         done, sign, got = answer.next_cursor is None, -1 if reading.down else 1, keys(answer)
+        self._complete(answer, reading.symbols, full=reading.down and not done)
+        self.told["pages"] += 1
         last = reading.got[-1] if reading.got else None
         wanted = [
             key
@@ -196,9 +196,9 @@ class Questions:
         self.world.oracle.check_answer(keys(answer), wanted[:: -1 if down else 1], what)
 
     def _complete(
-        self, answer: Answer, symbols: tuple[str, ...] | None = None, as_of_us: int | None = None, *, page: bool = False
+        self, answer: Answer, symbols: tuple[str, ...] | None = None, as_of_us: int | None = None, *, full: bool = False
     ) -> None:
-        check_missing(self.world, answer, symbols, as_of_us, page=page)
+        check_missing(self.world, answer, symbols, as_of_us, full=full)
 
 
 def keys(answer: Answer) -> list[Key]:

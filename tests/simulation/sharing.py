@@ -22,9 +22,8 @@ from tests.simulation.world import ACTIONS, ODDS, World
 
 SHARED_ACTIONS = {
     **ACTIONS, "write": 60, "emit": 16, "capture": 18, "follow": 6, "ask": 2, "page": 2, "as_of": 1, "take_over": 3,
-    "leave": 1, "freeze": 2, "once": 1, "lose_one": 0.5, "backfill": 0,
+    "leave": 1, "freeze": 2, "once": 1, "lose_one": 0.5, "backfill": 2,
 }  # fmt: skip
-"""What is shed comes back in the end alone: in between it is the business of the other worlds."""
 SHARED_ODDS = {**ODDS, "stale": 0.5, "cannot tell": 0.01, "kill": 0.001, "kill at commit": 0.01}
 MOST = 5
 

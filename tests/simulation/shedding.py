@@ -133,9 +133,9 @@ class Load:
 
 
 def check_missing(
-    world: World, answer: Answer, symbols: tuple[str, ...] | None, as_of_us: int | None, *, page: bool
+    world: World, answer: Answer, symbols: tuple[str, ...] | None, as_of_us: int | None, *, full: bool
 ) -> None:
-    """An answer names exactly the ranges from which it may lack something; a page may know better."""
+    """An answer names exactly the ranges from which it may lack something; a full page, newest first, may know better."""
     shed = world.lake.shed_of[answer.snapshot_id]
 
     def lacks(one: Shed) -> bool:
@@ -150,7 +150,7 @@ def check_missing(
     if wrong := sorted(named - right):
         raise WrongError(f"the answer misses {wrong[:2]}, which the log has")
     world.told["incomplete answers"] += bool(named)
-    if page:
+    if full:
         return
     unnamed = [one for one in mine if (one.topic, one.partition, one.first_offset, one.next_offset) not in named]
     below = [e for there in world.oracle.entries.values() for e in there if _below(e, answer, as_of_us)]

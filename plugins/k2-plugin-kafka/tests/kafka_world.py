@@ -12,7 +12,7 @@ from k2_plugin_kafka.settings import KafkaSettings
 
 from k2core.plugin import Clock, Context, DataType, Metrics, SystemClock
 
-FAST = {
+FAST: dict[str, Any] = {
     "replication_factor": 1, "answer_timeout_s": 10, "session_timeout_s": 1.5, "heartbeat_s": 0.3, "delivery_timeout_s": 30,
 }  # fmt: skip
 
@@ -26,7 +26,11 @@ def context(clock: Clock | None = None, data_types: dict[str, DataType] | None =
 
 def broker(kafka: str, registry: str, folder: Path, clock: Clock | None = None, *,
            data_types: dict[str, DataType] | None = None, **more: Any) -> KafkaBroker:  # fmt: skip
-    given = {"bootstrap_servers": kafka, "schema_registry_url": registry, "schema_cache": folder / "schemas"}
+    given: dict[str, Any] = {
+        "bootstrap_servers": kafka,
+        "schema_registry_url": registry,
+        "schema_cache": folder / "schemas",
+    }
     return KafkaBroker(KafkaSettings(**(FAST | given | more)), context(clock, data_types))
 
 

@@ -19,7 +19,7 @@ from tests.services.process import Service, UnavailableError, free_port
 from tests.services.redis import Redis
 from tests.services.registry import Registry
 
-pytest.importorskip("k2_plugin_kafka")
+pytestmark = pytest.mark.xdist_group("cli-over-services")  # the tests build on each other
 ROWS, SYMBOLS = 2_000, 40
 TRADES = "market.equities.trades.asx"
 BUSY_S = 20.0

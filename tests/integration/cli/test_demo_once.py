@@ -31,3 +31,4 @@ def test_the_demo_stores_everything_once(tmp_path: pathlib.Path) -> None:
     assert found["freshness_p99_ms"] > 0
     assert (tmp_path / "kept" / "data" / "warehouse" / "market.trades" / "metadata").is_dir()
     assert "curl -H 'X-API-Key:" in done.stderr
+    assert "query route=" not in done.stderr, "the demo's own questions bury what it shows"

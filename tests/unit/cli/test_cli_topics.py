@@ -78,7 +78,8 @@ def test_apply_makes_it_and_again_does_nothing(k2: Shown) -> None:
 
 
 def test_a_topic_that_the_settings_do_not_name_is_made_by_name(k2: Shown) -> None:
-    assert k2("topics", "apply", "market.equities.trades.asx")[0] == 0
+    code, _, err = k2("topics", "apply", "market.equities.trades.asx")
+    assert (code, "all of this was done" in err) == (0, True)
     assert {"market.equities.trades.asx", "market.equities.dead_letters.asx"} <= names()
     code, _, err = k2("topics", "plan", "market.equities.nothing.asx")
     assert (code, "no data type 'nothing'" in err) == (2, True)

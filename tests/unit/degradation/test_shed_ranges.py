@@ -53,6 +53,20 @@ def test_one_symbol_may_come_back_alone() -> None:
     assert made(10, 12, ("A", 1)) in grown, "what is left of a range grows no further"
 
 
+def test_what_is_left_behind_by_one_symbol_grows_no_further() -> None:
+    """It lacks the others: joined with what is shed later, it would count theirs too low."""
+    was = made(0, 10, ("A", 4), ("B", 2))
+    grown = merged_shed([was], [made(10, 20, ("A", 1), ("B", 1))])
+    found = restored_shed(grown, [done(was, ("A", 4))])
+    assert made(20, 30, ("A", 1), ("B", 1)) in merged_shed(found, [made(20, 30, ("A", 1), ("B", 1))])
+
+
+def test_two_backfills_beside_each_other_note_each_symbol_once() -> None:
+    was = made(0, 10, ("A", 4), ("B", 2))
+    found = restored_shed(restored_shed([was], [done(was, ("A", 4))]), [done(was)])
+    assert found == (done(was, ("A", 4)), replace(done(was, ("B", 2)), rule="r"))
+
+
 def test_many_symbols_are_not_named() -> None:
     one = made(0, 9, *((f"S{k}", 1) for k in range(MOST_SYMBOLS + 1)))
     assert one.symbols == ((ANY, MOST_SYMBOLS + 1),)

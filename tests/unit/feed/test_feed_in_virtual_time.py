@@ -247,7 +247,8 @@ def test_what_we_close_ourselves_is_not_the_exchanges_doing(caplog: pytest.LogCa
 
     with caplog.at_level("INFO", "k2.toy"):
         world = virtually(lambda: driven(ToyFeed(URL), MemoryExchange(), script))
-    (line,) = (text for text in caplog.messages if " ended after " in text)
+    (opened, line) = caplog.messages
+    assert opened == f"connection 0 to {URL}/ws is open"
     assert line.endswith(": closed by us")
     assert world.connector.facts()["last_error"] == ""
     assert world.connector.facts()["overload_cuts"] == 0

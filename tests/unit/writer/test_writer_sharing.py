@@ -47,6 +47,23 @@ def test_one_that_joins_gets_half_and_the_other_is_not_disturbed() -> None:
     world.check()
 
 
+def test_what_was_given_up_is_read_no_more() -> None:
+    """It is stored by others, and may go from the log before this one comes to read again."""
+    world = SharedWorld()
+    first, second = world.writer(), world.writer()
+    world.settle(first)
+    assert len(owned(first)) == PARTS
+    world.settle(first, second)
+    assert owned(first) == {n for _, n in first.parts.consumer.positions()}
+    world.flow()
+    write(second)
+    for place in [p for p in second.committed if second.committed[p]]:
+        world.log.trim(place, second.committed[place])
+    write(first)
+    assert world.complete()
+    world.check()
+
+
 def test_partitions_that_go_without_a_last_commit_are_read_again_by_their_new_owner_alone() -> None:
     """The table is away at that moment: rows of what went are dropped, rows of what stays are kept as they are."""
     world = SharedWorld()

@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from k2_plugin_iceberg.files import local
 from k2_plugin_iceberg.offsets import Progress, committed, head_offsets, pack, snapshot_offsets
-from k2_plugin_iceberg.owners import taken_over
+from k2_plugin_iceberg.owners import require_owned, taken_over
 from k2_plugin_iceberg.snapshots import Change, Snapshots
 from k2core.plugin import (
     CommitConflictError,
@@ -125,11 +125,14 @@ class Committer:
             local(manifest.manifest_path).unlink(missing_ok=True)
 
     def take_over(
-        self, partitions: frozenset[Partition], topic_ids: Mapping[str, str], owner: str, token: str
-    ) -> Ownership:
-        """See `SinkTable.take_over`."""
+        self, partitions: frozenset[Partition], topic_ids: Mapping[str, str], owner: str, token: str,
+        held: Ownership | None = None,
+    ) -> Ownership:  # fmt: skip
+        """See `SinkTable.take_over` and, where something is held already, `take_more`."""
 
         def attempt(base: Base) -> Base | None:
+            if held is not None:
+                require_owned(base.metadata, held)
             changed = taken_over(base.metadata, partitions, topic_ids, owner, token)
             return self._state.swap(base, properties={**base.metadata.properties, **changed})
 

@@ -124,6 +124,14 @@ class IcebergTable(SinkTable):
         with _named(self._state.name, "taking over partitions"):
             return self._committer.take_over(partitions, topic_ids, owner, uuid.uuid4().hex)
 
+    def take_more(
+        self, owned: Ownership, partitions: frozenset[Partition], topic_ids: Mapping[str, str], owner: str
+    ) -> Ownership:
+        """A new token for all, in one swap that is conditioned on the old one."""
+        with _named(self._state.name, "taking over further partitions"):
+            every = owned.partitions | partitions
+            return self._committer.take_over(every, topic_ids, owner, uuid.uuid4().hex, owned)
+
     def stage(self, rows: pa.Table) -> Staged:
         """Write rows to Parquet files and sync them."""
         with _named(self._state.name, "writing data files"):

@@ -37,6 +37,24 @@ def test_takeover_between_check_and_swap_makes_the_swap_fail(lake: Any) -> None:
     assert not list((lake.root / "market.trades" / "metadata").glob("snap-*"))
 
 
+def test_who_takes_more_does_not_take_back_what_is_lost_meanwhile(lake: Any) -> None:
+    """The old token is looked for in the very step that writes the new one."""
+    first, second = lake.table(), lake.table()
+    mine, more = frozenset({(TOPIC, 3)}), frozenset({(TOPIC, 5)})
+    old = first.take_over(mine, {TOPIC: "id-1"}, "old:1")
+    swap, newer = first._state.swap, []
+
+    def meanwhile(*given: Any, **changes: Any) -> Any:
+        if not newer:
+            newer.append(second.take_over(mine, {TOPIC: "id-1"}, "new:2"))
+        return swap(*given, **changes)
+
+    first._state.swap = meanwhile
+    with pytest.raises(FencedError, match="new:2"):
+        first.take_more(old, more, {TOPIC: "id-1"}, "old:1")
+    second.check_owned(newer[0])
+
+
 def test_part_of_the_partitions_can_be_taken(lake: Any) -> None:
     first, second = lake.table(), lake.table()
     old = lake.own(first, "old:1")

@@ -51,34 +51,34 @@ def blocks_of(messages: Sequence[Message], versions: dict[str, Versions]) -> lis
     if not messages:
         return []
     count = len(messages)
-    values = [value or b"" for value in map(Message.value, messages)]
-    topics = list(map(Message.topic, messages))
+    values: list[bytes] = list(map(Message.value, messages))  # type: ignore[arg-type]
+    if None in values:  # what others left as a tombstone
+        values = [value or b"" for value in values]
     places = np.fromiter(map(Message.partition, messages), np.int64, count)
     offsets = np.fromiter(map(Message.offset, messages), np.int64, count)
     stamps = np.fromiter([stamp for _, stamp in map(Message.timestamp, messages)], np.int64, count)
-    if len(versions) > 1:
-        number = {topic: n for n, topic in enumerate(versions)}
-        places |= np.fromiter([number[topic] for topic in topics], np.int64, count) << 32  # type: ignore[index]
-    heads, written = _heads(values), np.zeros(count, np.int64)
+    names = list(versions)
+    if len(names) > 1:
+        number = {topic: n for n, topic in enumerate(names)}
+        places |= np.fromiter([number[str(topic)] for topic in map(Message.topic, messages)], np.int64, count) << 32
+    sizes = np.fromiter(map(len, values), np.int64, count)
+    heads = _heads(values, sizes)
     cuts = _cuts(places, offsets, stamps, heads)
-    for a, b in pairwise(cuts):  # a head within a run is one, unless a value is too short to have any
-        written[a:b] = versions[topics[a]][values[a][:FRAME]] if heads[a] >= 0 else 0  # type: ignore[index]
-    bodies = list(map(_BODY, values)) if written.all() else [
-        value[FRAME:] if version else value for value, version in zip(values, written.tolist(), strict=True)
-    ]  # fmt: skip
-    sizes = np.fromiter(map(len, bodies), np.uint32, count)
-    return [
-        LogBlock(
-            topic=str(topics[a]), partition=int(places[a]) & 0xFFFFFFFF, first_offset=int(offsets[a]),
-            version=int(written[a]), timestamp_us=int(stamps[a]) * 1000, sizes=sizes[a:b], data=b"".join(bodies[a:b]),
-        )
-        for a, b in pairwise(cuts)
-    ]  # fmt: skip
+    found: list[LogBlock] = []
+    for a, b in pairwise(cuts):
+        topic = names[int(places[a]) >> 32]
+        version = versions[topic][values[a][:FRAME]] if heads[a] >= 0 else 0
+        taken = map(_BODY, values[a:b]) if version else values[a:b]
+        found.append(LogBlock(
+            topic=topic, partition=int(places[a]) & 0xFFFFFFFF, first_offset=int(offsets[a]), version=version,
+            timestamp_us=int(stamps[a]) * 1000, sizes=(sizes[a:b] - (FRAME if version else 0)).astype(np.uint32),
+            data=b"".join(taken),
+        ))  # fmt: skip
+    return found
 
 
-def _heads(values: list[bytes]) -> Ints:
+def _heads(values: list[bytes], sizes: Ints) -> Ints:
     """The five bytes that each value begins with, as a number; -1 where it has fewer, or its first is not 0."""
-    sizes = np.fromiter(map(len, values), np.int64, len(values))
     data = np.frombuffer(b"".join(values) + bytes(FRAME), np.uint8)
     starts = np.cumsum(sizes) - sizes
     found = np.zeros(len(values), np.int64)

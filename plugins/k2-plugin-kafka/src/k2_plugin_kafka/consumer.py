@@ -33,7 +33,7 @@ from k2core.plugin import (
     TopicInfo,
 )
 
-ASK_MOST = 2048
+ASK_MOST = 512
 """Messages taken from the client at once: more of these small objects than the cores' caches hold cost twice the time."""
 BACKLOG, FILL_S = 256, 0.02
 """So many at once are a backlog: then a poll waits this long for more, for the same work is done better in one go."""

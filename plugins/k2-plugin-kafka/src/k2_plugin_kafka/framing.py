@@ -45,11 +45,13 @@ def messages_of(batch: EncodedBatch, head: bytes, *, keyed: bool) -> Iterator[tu
     order = np.argsort(batch.partitions, kind="stable")
     sizes = batch.sizes[order].astype(np.int64)
     stops = np.cumsum(batch.sizes, dtype=np.int64)[order]
-    made = _messages(batch.data, head, (stops - sizes).tolist(), stops.tolist(), keyed=keyed)
+    starts, ends = (stops - sizes).tolist(), stops.tolist()
     counts = np.bincount(batch.partitions)
-    ends = np.cumsum(counts).tolist()
-    for partition in np.flatnonzero(counts).tolist():
-        yield partition, made[ends[partition] - int(counts[partition]) : ends[partition]]
+    places = np.flatnonzero(counts)
+    last = 0
+    for partition, count in zip(places.tolist(), counts[places].tolist(), strict=True):
+        first, last = last, last + count
+        yield partition, _messages(batch.data, head, starts[first:last], ends[first:last], keyed=keyed)
 
 
 def _messages(data: bytes, head: bytes, starts: list[int], stops: list[int], *, keyed: bool) -> list[Message]:

@@ -40,7 +40,7 @@ OVERHEAD = 1024
 LATE_S = 5.0
 """Reports come within the delivery timeout; who waits so much longer has a client that lost them."""
 SLICE_S = 0.5
-CHUNK = 5000
+CHUNK = 2000
 """Records handed over at once: by then the first of them are on their way."""
 
 

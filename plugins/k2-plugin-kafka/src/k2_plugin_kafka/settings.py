@@ -89,7 +89,11 @@ class KafkaSettings(Settings):
     message_bytes: int = Field(524_288, ge=16_384, description="Bytes of one record, at most.")
     buffer_records: int = Field(100_000, ge=100, description="Records on their way to brokers, at most.")
     buffer_bytes: int = Field(64 << 20, ge=1 << 20, description="Their bytes, at most (one record more).")
-    fetch_buffer_bytes: int = Field(64 << 20, ge=1 << 20, description="Bytes that one reader fetches ahead, at most.")
+    fetch_buffer_bytes: int = Field(
+        8 << 20,
+        ge=1 << 20,
+        description="Bytes that one reader fetches ahead, at most; more does not fit into processor caches.",
+    )
     fetch_wait_ms: int = Field(50, ge=1, le=5000, description="How long a broker may hold a request for new records.")
     connect_timeout_s: float = Field(3, ge=1, le=300, description="Longest wait for a connection.")
     answer_timeout_s: float = Field(

@@ -40,8 +40,7 @@ class Deploying:
             if spec.name in found:
                 changes += self._of_topic(spec, found[spec.name], configs.get(spec.name, {}))
             else:
-                want = f"{spec.partitions} partitions, {self._settings.replication_factor} replicas"
-                changes.append(TopicChange("topic", spec.name, "", want))
+                changes.append(self._missing(spec))
             changes += self._of_subject(spec)
         return changes
 
@@ -56,10 +55,10 @@ class Deploying:
         for change in changes:
             if change.refused:
                 raise _refusal(change)
-        for spec in specs:
-            self._register(spec)
         self._make([s for s in specs if any(c.kind == "topic" and c.name == s.name for c in changes)])
         self._alter([c for c in changes if c.kind == "setting"])
+        for spec in specs:
+            self._register(spec)
         self._cluster.wait_ready([spec.name for spec in specs])
 
     def _wanted(self) -> dict[str, str]:
@@ -73,6 +72,17 @@ class Deploying:
             "max.message.bytes": str(settings.topic_bytes),
         }
 
+    def _missing(self, spec: TopicSpec) -> TopicChange:
+        replicas, brokers = self._settings.replication_factor, len(self._cluster.brokers())
+        refused = ""
+        if replicas > brokers:
+            refused = (
+                f"topic {spec.name}: broker.replication_factor is {replicas}, and there {_are(brokers, 'broker')}: start more, "
+                f"or set broker.replication_factor = {brokers}"
+            )
+        want = f"{spec.partitions} partitions, {_count(replicas, 'replica')}"
+        return TopicChange("topic", spec.name, "", want, refused)
+
     def _of_topic(self, spec: TopicSpec, there: object, config: Mapping[str, str]) -> Iterator[TopicChange]:
         partitions: Sequence[object] = there.partitions  # type: ignore[attr-defined]
         if len(partitions) != spec.partitions:
@@ -84,7 +94,8 @@ class Deploying:
         replicas = min(len(p.replicas) for p in partitions)  # type: ignore[attr-defined]
         if replicas < self._settings.replication_factor:
             yield TopicChange(
-                "topic", spec.name, f"{replicas} replicas", f"{self._settings.replication_factor} replicas",
+                "topic", spec.name, _count(replicas, "replica"),
+                _count(self._settings.replication_factor, "replica"),
                 f"topic {spec.name} has {replicas} replicas, broker.replication_factor is "
                 f"{self._settings.replication_factor}: move it with kafka-reassign-partitions, or set "
                 f"broker.replication_factor = {replicas}",
@@ -96,7 +107,7 @@ class Deploying:
 
     def _of_subject(self, spec: TopicSpec) -> Iterator[TopicChange]:
         held, wanted = self._lineages.refresh(spec.subject), [canonical(text) for text in spec.schemas]
-        have, want = f"{len(held.schemas)} schemas" if held.schemas else "", f"{len(wanted)} schemas"
+        have, want = _count(len(held.schemas), "schema") if held.schemas else "", _count(len(wanted), "schema")
         if why := unlike(held, wanted):
             yield TopicChange("subject", spec.subject, have, want, why)
         elif len(held.schemas) < len(wanted):
@@ -140,3 +151,11 @@ class Deploying:
 def _refusal(change: TopicChange) -> Exception:
     kind = SchemaError if change.kind in ("subject", "compatibility") else TopicChangedError
     return kind(change.refused)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
+def _are(number: int, what: str) -> str:
+    return f"{'is' if number == 1 else 'are'} {_count(number, what)}"

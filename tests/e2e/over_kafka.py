@@ -1,0 +1,60 @@
+"""An installation whose log is in a Kafka and a registry of its own, and whose dedup store is a Redis of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.capture import Capture
+from tests.services.kafka import Kafka
+from tests.services.process import Service, UnavailableError
+from tests.services.redis import Redis
+from tests.services.registry import Registry
+
+EMBEDDED = '[broker]\nuse = "embedded"\npath = "data/log.db"\n'
+BROKER = """[broker]
+use = "kafka"
+bootstrap_servers = "{kafka}"
+schema_registry_url = "{registry}"
+replication_factor = 1
+session_timeout_s = 1.5
+
+[dedup]
+use = "redis"
+url = "{redis}"
+"""
+
+
+@contextlib.contextmanager
+def over_services(world: Capture) -> Iterator[None]:
+    """Start Kafka, registry and Redis, let the installation use them, and make its topics."""
+    kafka, registry, redis = (
+        Kafka(world.folder / "kafka"),
+        Registry(world.folder / "registry"),
+        Redis(world.folder / "redis"),
+    )
+    with contextlib.ExitStack() as stack:
+        for one in (kafka, registry, redis):
+            _launch(one)
+            stack.callback(one.stop)
+        for one in (kafka, registry, redis):
+            one.wait()
+        text = world.settings.read_text()
+        assert EMBEDDED in text
+        ours = BROKER.format(kafka=kafka.bootstrap_servers, registry=registry.url, redis=redis.url)
+        world.settings.write_text(text.replace(EMBEDDED, ours))
+        asked = [sys.executable, "-m", "k2core.cli.main", "--config", str(world.settings), "topics", "apply"]
+        done = subprocess.run(asked, capture_output=True, text=True, cwd=world.folder, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        yield
+
+
+def _launch(service: Service) -> None:
+    try:
+        service.launch()
+    except UnavailableError as error:
+        pytest.skip(str(error))
