@@ -62,7 +62,7 @@ BUGS = (
     Bug(
         "floor taken from the record's own time",
         (Edit(f"{MEMORY}/owned.py", "        if unsure.any():\n",
-              "        unsure &= batch.order_ms * 1000 < batch.timestamps_us - 8 * self._span\n        if unsure.any():\n"),),
+              "        unsure &= batch.order_ms * 1000 < batch.timestamps_us - 8 * self._held._span\n        if unsure.any():\n"),),
     ),
     Bug(
         "look-up narrowed by a receive date",
@@ -94,7 +94,8 @@ BUGS = (
                  "data_type.order\n", ""),
             Edit(f"{WRITER}/intake.py", "        self._ledger.note(part.identities)\n",
                  "        self._ledger.note(part.identities)\n"
-                 "        new &= part.identities.order_ms <= part.identities.timestamps_us // 1000 + 86_400_000\n"),
+                 "        of = part.identities if kept.all() else part.identities.where(kept)\n"
+                 "        new &= of.order_ms <= of.timestamps_us // 1000 + 86_400_000\n"),
         ),
         note="The check of event times moves behind the claim.",
     ),
