@@ -111,8 +111,8 @@ def assert_speaks(log: Any) -> None:
 def wait_well(log: Any) -> None:
     """Findings have their time, which is over soon where the machine is busy: one that is well is well."""
     deadline = time.monotonic() + 30
-    while not all(finding.ok for finding in (found := list(log.findings()))):
-        assert time.monotonic() < deadline, found
+    while wrong := [finding for finding in log.findings() if not finding.ok]:
+        assert time.monotonic() < deadline, wrong
 
 
 def test_with_a_password(secured: Secured, schema_registry: Address, tmp_path: pathlib.Path) -> None:
