@@ -19,7 +19,7 @@ from tests.services.process import Service, UnavailableError, free_port
 from tests.services.redis import Redis
 from tests.services.registry import Registry
 
-pytestmark = pytest.mark.xdist_group("cli-over-services")  # the tests build on each other
+pytestmark = pytest.mark.xdist_group("cli-over-services")
 ROWS, SYMBOLS = 2_000, 40
 TRADES = "market.equities.trades.asx"
 BUSY_S = 20.0
@@ -73,8 +73,11 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """One folder for all tests of the module, which build on each other: a deployment, step by step."""
-    return tmp_path_factory.mktemp("home")
+    """One folder for all tests of the module: a deployment."""
+    folder = tmp_path_factory.mktemp("home")
+    lines = (f"S{n % SYMBOLS},1.5,2,2025-01-01T00:00:{n % 60:02}.{n:06}Z" for n in range(ROWS))
+    (folder / "rows.csv").write_text("Code,Price,Volume,t\n" + "\n".join(lines) + "\n")
+    return folder
 
 
 @pytest.fixture
@@ -94,6 +97,14 @@ def k2(
     return call
 
 
+@pytest.fixture
+def ready(k2: Shown) -> Shown:
+    """The same once topics are made; whichever tests ran before, here or on another worker."""
+    code, _, err = k2("topics", "apply")
+    assert code == 0, err
+    return k2
+
+
 def doctor(k2: Shown) -> tuple[int, dict[str, dict[str, object]]]:
     code, out, _ = k2("doctor", "--json")
     return code, {one["name"]: one for one in json.loads(out)}
@@ -108,9 +119,7 @@ def patient_doctor(k2: Shown) -> tuple[int, dict[str, dict[str, object]]]:
     return code, found
 
 
-def test_1_nothing_makes_topics_but_apply(k2: Shown, home: pathlib.Path) -> None:
-    lines = (f"S{n % SYMBOLS},1.5,2,2025-01-01T00:00:{n % 60:02}.{n:06}Z" for n in range(ROWS))
-    (home / "rows.csv").write_text("Code,Price,Volume,t\n" + "\n".join(lines) + "\n")
+def test_1_nothing_makes_topics_but_apply(k2: Shown) -> None:
     for command in (("write", "--once"), ("import", "rows.csv"), ("serve",)):
         code, _, err = k2(*command)
         assert (code, "topics apply" in err.splitlines()[-1]) == (3, True), err
@@ -127,31 +136,31 @@ def test_1_nothing_makes_topics_but_apply(k2: Shown, home: pathlib.Path) -> None
         assert (code, json.loads(out)) == (0, [])
 
 
-def test_2_what_is_well_is_told_so(k2: Shown) -> None:
-    code, found = patient_doctor(k2)
+def test_2_what_is_well_is_told_so(ready: Shown) -> None:
+    code, found = patient_doctor(ready)
     assert [one for one in found.values() if not one["ok"]] == []
     assert code == 0
     assert {"broker", "schema registry", "topics", "history", "redis", "redis version", "tables"} <= set(found)
-    code, out, _ = k2("schema", "check", "--json")
+    code, out, _ = ready("schema", "check", "--json")
     assert (code, all(one["ok"] for one in json.loads(out))) == (0, True)
 
 
-def test_3_lag_counts_down_to_nothing(k2: Shown) -> None:
-    code, _, err = k2("import", "rows.csv")
+def test_3_lag_counts_down_to_nothing(ready: Shown) -> None:
+    code, _, err = ready("import", "rows.csv")
     assert code == 0, err
     began = time.monotonic()
-    (found,) = [one for one in json.loads(k2("lag", "--json")[1]) if one["data_type"] == "trades"]
+    (found,) = [one for one in json.loads(ready("lag", "--json")[1]) if one["data_type"] == "trades"]
     assert time.monotonic() - began < BUSY_S
     assert found["records"] == sum(one["records"] for one in found["partitions"]) == ROWS
     assert all(0 <= one["seconds"] <= 120 for one in found["partitions"])
     assert found["seconds"] == max(one["seconds"] for one in found["partitions"])
-    code, _, err = k2("write", "--once")
+    code, _, err = ready("write", "--once")
     assert code == 0, err
-    (found,) = [one for one in json.loads(k2("lag", "--json")[1]) if one["data_type"] == "trades"]
+    (found,) = [one for one in json.loads(ready("lag", "--json")[1]) if one["data_type"] == "trades"]
     assert (found["records"], found["seconds"], found["partitions"]) == (0, 0.0, [])
 
 
-def test_4_a_setting_that_somebody_changed_is_found_and_mended(k2: Shown, services: Services) -> None:
+def test_4_a_setting_that_somebody_changed_is_found_and_mended(ready: Shown, services: Services) -> None:
     from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
     admin = AdminClient({"bootstrap.servers": services.kafka.bootstrap_servers})
@@ -160,33 +169,33 @@ def test_4_a_setting_that_somebody_changed_is_found_and_mended(k2: Shown, servic
         [ConfigResource(ResourceType.TOPIC, TRADES, incremental_configs=[entry])]
     ).values():
         done.result(10)
-    code, found = patient_doctor(k2)
+    code, found = patient_doctor(ready)
     one = found[f"setting {TRADES} retention.ms"]
     assert (code, one["ok"], one["repair"]) == (1, False, "k2 topics apply")
     assert "3600000, wanted: 7776000000" in str(one["detail"])
-    assert k2("topics", "plan")[0] == 1
-    assert k2("topics", "apply")[0] == 0
-    assert patient_doctor(k2)[0] == 0
+    assert ready("topics", "plan")[0] == 1
+    assert ready("topics", "apply")[0] == 0
+    assert patient_doctor(ready)[0] == 0
 
 
 @pytest.mark.parametrize(("part", "said"), [("kafka", "broker"), ("registry", "schema registry"), ("redis", "redis")])
-def test_5_a_frozen_part_is_told_in_time(k2: Shown, services: Services, part: str, said: str) -> None:
+def test_5_a_frozen_part_is_told_in_time(ready: Shown, services: Services, part: str, said: str) -> None:
     frozen: Service = getattr(services, part)
     with frozen.frozen():
         began = time.monotonic()
-        code, found = doctor(k2)
+        code, found = doctor(ready)
         assert time.monotonic() - began < BUSY_S
     assert (code, found[said]["ok"], bool(found[said]["repair"])) == (1, False, True), found
     assert found["tables"]["ok"]
 
 
-def test_6_a_redis_that_may_not_be_done_without(k2: Shown, services: Services, home: pathlib.Path) -> None:
+def test_6_a_redis_that_may_not_be_done_without(ready: Shown, services: Services, home: pathlib.Path) -> None:
     (home / "k2.toml").write_text(services.settings(stop=True))
     with services.redis.frozen():
         for command in (("write", "--once"), ("write",)):
-            code, _, err = k2(*command)
+            code, _, err = ready(*command)
             assert (code, "nothing is written without it" in err.splitlines()[-1]) == (3, True), err
-    assert k2("write", "--once")[0] == 0
+    assert ready("write", "--once")[0] == 0
 
 
 def test_7_a_log_or_registry_that_is_away_is_exit_3(k2: Shown, services: Services, home: pathlib.Path) -> None:
