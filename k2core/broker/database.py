@@ -44,8 +44,10 @@ class LogClosedError(BrokerError, Permanent):
     """A consumer, producer or broker was used after it was closed. The log itself is sound."""
 
 
-def connect(path: pathlib.Path, *, durability: str, busy_s: float, wal_bytes: int) -> sqlite3.Connection:
-    """A connection with the log's pragmas. One thread at a time may use it; `busy_s` is 0 where it is to write."""
+def connect(
+    path: pathlib.Path, *, durability: str, busy_s: float, wal_bytes: int, to_write: bool = False
+) -> sqlite3.Connection:
+    """A connection with the log's pragmas. One thread at a time may use it; one `to_write` leaves waiting to `writing`."""
     where = f"{path.absolute().as_uri()}?mode=rw"  # never makes a file: a log that vanished must not come back empty
     with translated(path):
         db = sqlite3.connect(where, uri=True, timeout=busy_s, isolation_level=None, check_same_thread=False)
@@ -54,6 +56,9 @@ def connect(path: pathlib.Path, *, durability: str, busy_s: float, wal_bytes: in
         db.execute("pragma cell_size_check = on")
         db.execute(f"pragma synchronous = {durability}")
         db.execute(f"pragma journal_size_limit = {wal_bytes}")
+        if to_write:  # only now: whoever closes a connection shuts others out for a moment, to see whether it is the last
+            db.execute("pragma schema_version")
+            db.execute("pragma busy_timeout = 0")
     return db
 
 

@@ -91,15 +91,17 @@ class LogFile:
 
     def reader(self) -> sqlite3.Connection:
         """A connection to read with, for one thread at a time."""
-        return self._connect(self.settings.busy_s)
+        return self._connect()
 
     def writer(self) -> sqlite3.Connection:
         """A connection to write with, through `writing`, which does the waiting."""
-        return self._connect(0)
+        return self._connect(to_write=True)
 
-    def _connect(self, busy_s: float) -> sqlite3.Connection:
-        settings = self.settings
-        return connect(self.path, durability=settings.durability, busy_s=busy_s, wal_bytes=settings.wal_bytes)
+    def _connect(self, *, to_write: bool = False) -> sqlite3.Connection:
+        of = self.settings
+        return connect(
+            self.path, durability=of.durability, busy_s=of.busy_s, wal_bytes=of.wal_bytes, to_write=to_write
+        )
 
     @contextmanager
     def writing(self, db: sqlite3.Connection) -> Iterator[None]:

@@ -178,7 +178,7 @@ def _may_have_lost(path: pathlib.Path, noted: Noted | None, pulse: Pulse) -> boo
 
 
 def _next_epoch(path: pathlib.Path, settings: EmbeddedSettings) -> Pulse:
-    db = connect(path, durability="full", busy_s=0, wal_bytes=settings.wal_bytes)
+    db = connect(path, durability="full", busy_s=settings.busy_s, wal_bytes=settings.wal_bytes, to_write=True)
     with closed_on_error(db), writing(db, path, settings.busy_s):
         pulse = read_pulse(db)
         pulse = replace(pulse, serial=pulse.serial + 1, epoch=pulse.epoch + 1)
