@@ -56,7 +56,9 @@ def connect(
         db.execute("pragma cell_size_check = on")
         db.execute(f"pragma synchronous = {durability}")
         db.execute(f"pragma journal_size_limit = {wal_bytes}")
-        if to_write:  # only now: whoever closes a connection shuts others out for a moment, to see whether it is the last
+        if (
+            to_write
+        ):  # only now: whoever closes a connection shuts others out for a moment, to see whether it is the last
             db.execute("pragma schema_version")
             db.execute("pragma busy_timeout = 0")
     return db
@@ -179,7 +181,8 @@ def _meaning(error: sqlite3.Error, path: pathlib.Path) -> BrokerError:
     if primary == sqlite3.SQLITE_FULL or code in _NO_SPACE:
         return LogFullError(f"{path}: no space left on the disk; nothing was appended, free some space")
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return LogBusyError(f"{path}: another process held the log for longer than busy_s; try again")
+        name = getattr(error, "sqlite_errorname", code)
+        return LogBusyError(f"{path}: another process held the log for longer than busy_s ({name}); try again")
     if primary in _DAMAGE or code == sqlite3.SQLITE_IOERR_SHORT_READ:
         return LogCorruptError(f"{path}: the file is damaged ({error}); {WHAT_TO_DO}")
     if primary == sqlite3.SQLITE_ERROR:  # our statements are fixed: only a damaged schema makes one wrong

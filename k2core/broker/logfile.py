@@ -99,9 +99,7 @@ class LogFile:
 
     def _connect(self, *, to_write: bool = False) -> sqlite3.Connection:
         of = self.settings
-        return connect(
-            self.path, durability=of.durability, busy_s=of.busy_s, wal_bytes=of.wal_bytes, to_write=to_write
-        )
+        return connect(self.path, durability=of.durability, busy_s=of.busy_s, wal_bytes=of.wal_bytes, to_write=to_write)
 
     @contextmanager
     def writing(self, db: sqlite3.Connection) -> Iterator[None]:

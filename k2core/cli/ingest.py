@@ -12,6 +12,7 @@ import click
 
 from k2core.cli.degrading import watched_levels
 from k2core.cli.history import watch
+from k2core.cli.patience import patiently
 from k2core.cli.preflight import RunLock
 from k2core.cli.processes import Process, process
 from k2core.cli.session import current
@@ -98,8 +99,8 @@ def pipelines(self: Process) -> Iterator[list[IngestPipeline]]:
     """
     captures = self.assembly.captures()
     with ExitStack() as stack:
-        log = stack.enter_context(self.assembly.broker())
-        prepare(self, log)
+        log = patiently(self, lambda: stack.enter_context(self.assembly.broker()))
+        patiently(self, lambda: prepare(self, log))
         yield [pipeline(self, log, replace(c, source=recorded(self, c, connector(self, c))), stack) for c in captures]
 
 

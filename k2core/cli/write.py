@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from k2core.cli.log_figures import log_figures
+from k2core.cli.patience import patiently
 from k2core.cli.processes import Process, process
 from k2core.cli.session import current
 from k2core.cli.writers import opened
@@ -42,7 +43,8 @@ def write(once: bool, begin_at_log_start: bool, skip_gone: bool) -> int:
     if begin_at_log_start:
         current().overrides["writer", "begin"] = "log-start"
     with process("write") as self, opened(self) as writers, log_figures(self, writers.log):
-        made, config = writers.find(skip_gone=skip_gone), self.assembly.config
+        patiently(self, lambda: writers.find(skip_gone=skip_gone))
+        made, config = writers.all, self.assembly.config
         if not made and once:
             return 0
         if not made:

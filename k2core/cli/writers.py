@@ -13,6 +13,7 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from k2core.cli.degrading import Degrading
+from k2core.cli.patience import patiently
 from k2core.cli.preflight import check_dedup
 from k2core.cli.processes import Process
 from k2core.cli.serving import admission, tabled
@@ -173,7 +174,7 @@ def opened(process: Process) -> Iterator[Writers]:
     assembly = process.assembly
     check_dedup(assembly)
     with ExitStack() as stack:
-        log = stack.enter_context(assembly.broker())
+        log = patiently(process, lambda: stack.enter_context(assembly.broker()))
         writers = Writers(process, log, {n: stack.enter_context(sink) for n, sink in assembly.sinks().items()})
         stack.callback(writers.close)
         yield writers

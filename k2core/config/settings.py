@@ -101,6 +101,9 @@ class RunSettings(Settings):
     )
     drain_s: float = Field(25, gt=0, description="Time that `k2 up` takes to stop, at most.")
     wedged_s: float = Field(15, gt=0, description="A process that says nothing for so long counts as wedged.")
+    start_s: float = Field(
+        60, ge=0, description="How long a process that starts asks again while the log is busy, before it gives up."
+    )
     plugin_timeout_s: float = Field(
         10, gt=0, description="The import of a plugin, and each of its hooks, is cut off after this."
     )

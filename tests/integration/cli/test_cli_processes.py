@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pytest
 
 from k2core.avro.codec import Codec
+from k2core.broker.specs import topic_spec
 from k2core.config import load_config
 from k2core.config.build import Assembly
 from k2core.discovery import discover
@@ -110,9 +112,27 @@ def append_one_of_each(folder: pathlib.Path) -> None:
         for kind, row in rows.items():
             sizes, data = Codec(kind).encode(pa.RecordBatch.from_pylist([row], schema=kind.arrow_schema))
             places = np.array([partition_of("BTCUSDT")], np.int32)
-            topic = Topic("crypto", kind.name, "binance").name
-            producer.produce([EncodedBatch(topic, kind.versions, places, sizes, data)])
+            topic = Topic("crypto", kind.name, "binance")
+            log.ensure_topics([topic_spec(topic, kind)])
+            producer.produce([EncodedBatch(topic.name, kind.versions, places, sizes, data)])
         producer.close()
+
+
+@pytest.mark.parametrize("name", ["ingest", "write"])
+def test_a_log_that_is_busy_at_the_start_is_asked_again(folder: pathlib.Path, start: Start, name: str) -> None:
+    (folder / "k2.toml").write_text(f"{SETTINGS}\n[broker]\nbusy_s = 0.2\n")
+    append_one_of_each(folder)  # the topics of dead letters and levels are still to be made
+    held = sqlite3.connect(folder / "data" / "log.db", isolation_level=None)
+    held.execute("begin immediate")
+    process = start(name)
+    assert process.stderr is not None
+    assert any("the log is busy, asking again" in line for line in process.stderr)
+    held.execute("rollback")
+    held.close()
+    status_of(folder, name, process, "running")
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 0, err
 
 
 def test_a_second_writer_fences_the_first_which_says_who(folder: pathlib.Path, start: Start) -> None:
