@@ -42,6 +42,7 @@ class Endpoint:
         self._pages = pages
         self._listener = _bound(host, port)
         self._loop = asyncio.new_event_loop()
+        self._stopping = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
         self._open = 0
 
@@ -58,22 +59,19 @@ class Endpoint:
     def close(self) -> None:
         """Stop; what is being answered is cut off."""
         if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            with contextlib.suppress(RuntimeError):  # it ended just now, with its loop
+                self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join(JOIN_S)
         self._listener.close()
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        serving = asyncio.start_server(self._answer, sock=self._listener, limit=MOST_BYTES)
-        server = self._loop.run_until_complete(serving)
-        try:
-            self._loop.run_forever()
-        finally:
-            server.close()
-            for task in asyncio.all_tasks(self._loop):
-                task.cancel()
-            self._loop.run_until_complete(asyncio.sleep(0))
-            self._loop.close()
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        server = await asyncio.start_server(self._answer, sock=self._listener, limit=MOST_BYTES)
+        await self._stopping.wait()
+        server.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open += 1

@@ -158,3 +158,11 @@ def test_writers_of_two_run_folders_are_told_apart(tmp_path: pathlib.Path) -> No
     TargetFile(tmp_path / "run-2", "write").write("127.0.0.1:1")
     (found,) = tmp_path.glob("run-2/targets/*.json")
     assert json.loads(found.read_text())[0]["labels"]["instance"] == f"{socket.gethostname()}/run-2/write"
+
+
+def test_closed_right_after_the_start_it_ends_in_order() -> None:
+    for _ in range(100):
+        one = Endpoint("127.0.0.1", 0, {})
+        one.start()
+        one.close()
+        assert not one._thread.is_alive()

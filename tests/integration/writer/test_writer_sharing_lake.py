@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.writer.sharing_lake import SESSION_S, Shared
 
-MOVED_S = 15.0
+MOVED_S = 60.0
 """Partitions must be somebody else's after about the session; generous, for a machine that is busy with other tests."""
 
 
