@@ -61,6 +61,8 @@ nox.options.default_venv_backend = "uv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["lint", "typing", "tests", "wheels", "lowest"]
 PLUGINS = sorted(p.parent for p in ROOT.glob("plugins/*/pyproject.toml"))
+EVERY_TEST = ["-q", "-n", "2", "--dist", "loadgroup"]
+"""Two workers; `tests/spread` says what stays together and what begins first."""
 
 
 def install(session: nox.Session) -> None:
@@ -80,7 +82,7 @@ def install(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Every test, the default variant; `-- PATHS OPTIONS` runs some."""
     install(session)
-    session.run("pytest", *(session.posargs or ["-q", "-n", "2", "--dist", "loadgroup"]))
+    session.run("pytest", *(session.posargs or EVERY_TEST))
 
 
 @nox.session(default=False)

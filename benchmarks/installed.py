@@ -69,26 +69,39 @@ class Sender:
 
 
 class Installation:
-    """A folder with a `k2.toml` that points at a sender."""
+    """A folder with a `k2.toml` that points at a sender; `extra` stands in it besides."""
 
-    def __init__(self, folder: pathlib.Path, sender: Sender) -> None:
+    def __init__(self, folder: pathlib.Path, sender: Sender, extra: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.port = folder, free_port()
         connector = {**sender.settings, "data_types": sender.data_types}
         lines = ["[connectors.binance]", *(f"{key} = {toml(value)}" for key, value in connector.items())]
-        lines += ["", "[api]", f"port = {self.port}", ""]
+        lines += ["", "[api]", f"port = {self.port}", extra]
         (folder / "k2.toml").write_text("\n".join(lines))
+        if "[broker]" in extra:
+            self.done("topics", "apply")
+
+    def said(self, name: str) -> pathlib.Path:
+        """What a command printed, by its own name or the one it was given."""
+        return self.folder / f"{name}.err"
+
+    def done(self, *arguments: str) -> None:
+        """Run a command to its end."""
+        command = [sys.executable, "-m", "k2core.cli.main", *arguments]
+        subprocess.run(command, cwd=self.folder, env=environment(), check=True, capture_output=True, timeout=120)
 
     @contextlib.contextmanager
-    def run(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-        """Run a command; it is told to stop at the end, and waited for."""
+    def run(self, *arguments: str, name: str = "") -> Iterator[subprocess.Popen[bytes]]:
+        """Run a command; it is told to stop at the end, and waited for. With a `name`, in a run folder of its own."""
         command = [sys.executable, "-m", "k2core.cli.main", *arguments]
-        with (self.folder / f"{arguments[0]}.err").open("wb") as said:
-            process = subprocess.Popen(command, cwd=self.folder, stderr=said, stdout=said, env=environment())
+        own = {"K2_RUN__PATH": f"data/run-{name}", "K2_RUN__LOG_FORMAT": "json"} if name else {}
+        output = self.said(name or arguments[0])
+        with output.open("wb") as said:
+            process = subprocess.Popen(command, cwd=self.folder, stderr=said, stdout=said, env=environment() | own)
         try:
             yield process
         except BaseException:
-            print((self.folder / f"{arguments[0]}.err").read_text(errors="replace")[-3000:], file=sys.stderr)
+            print(output.read_text(errors="replace")[-3000:], file=sys.stderr)
             raise
         finally:
             stop(process)

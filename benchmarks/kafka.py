@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from benchmarks import tape
 from benchmarks.measure import Row
+from benchmarks.real import settings as _settings
 from benchmarks.rig import TOPIC, Rig
 from benchmarks.watch import wait_until
 from tests.services.kafka import Kafka
@@ -22,13 +23,6 @@ from tests.services.registry import Registry
 A_COMMIT = 100_000
 ORIGINAL = 9.7
 """Thousand messages a second of the system that k2 replaces, to a mock broker."""
-BROKER = """
-[broker]
-use = "kafka"
-bootstrap_servers = "{servers}"
-schema_registry_url = "{registry}"
-replication_factor = 1
-"""
 
 
 def kafka(work: pathlib.Path, rows: int) -> list[Row]:
@@ -37,10 +31,6 @@ def kafka(work: pathlib.Path, rows: int) -> list[Row]:
         with Kafka(work / "kafka") as broker:
             found = _frames(work, broker.bootstrap_servers, _settings(broker, registry), rows)
         return [*found, *_table(work, registry, rows)]
-
-
-def _settings(broker: Kafka, registry: Registry) -> str:
-    return BROKER.format(servers=broker.bootstrap_servers, registry=registry.url)
 
 
 def _measured(act: Callable[[], None]) -> tuple[float, float]:

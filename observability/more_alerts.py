@@ -135,6 +135,16 @@ WRITING = (
         labels=TYPE,
     ),
     Alert(
+        name="K2KafkaUnconfirmed",
+        expr="sum by (job, instance) (increase(k2_kafka_append_failures_total[10m])) > 0",
+        lasts="2m",
+        severity="critical",
+        summary="Kafka does not confirm what is captured; it is sent again.",
+        section="Kafka confirms nothing",
+        fires={series("k2_kafka_append_failures_total", reason="away"): RISING},
+        silent={series("k2_kafka_append_failures_total", reason="away"): STILL},
+    ),
+    Alert(
         name="K2Degraded",
         expr="k2_writer_degradation_level >= 2",
         lasts="1m",

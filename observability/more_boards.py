@@ -81,6 +81,20 @@ LOG = Board(
                 lines("Kept for consumers", "k2_log_consumer_lag_records"),
             ),
         ),
+        (
+            "Kafka",
+            (
+                lines("Records not confirmed yet", "k2_kafka_unconfirmed_records", by=("instance",)),
+                lines("An append takes", "k2_kafka_delivery_seconds"),
+                lines("Appends not confirmed", "k2_kafka_append_failures_total"),
+                lines("An answer takes", "k2_kafka_answer_seconds"),
+                lines("Clients given up", "k2_kafka_clients_discarded_total"),
+                lines("Shares given and taken", "k2_kafka_rebalances_total"),
+                lines("Time without a partition", "k2_kafka_unassigned_seconds_total", by=("instance",)),
+                lines("Schema registry", "k2_kafka_registry_requests_total"),
+                lines("Schema ids from disk", "k2_kafka_registry_cache_uses_total"),
+            ),
+        ),
     ),
     ("k2_log_", "k2_kafka_", "k2_schema_", "k2_registry_"),
 )

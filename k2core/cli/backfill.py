@@ -1,20 +1,21 @@
 """`k2 backfill --from-log`: brings back what writers shed under load, from the log, while it still has it.
 
 Writers have to run: they store what is appended again. Killed anywhere, the same command does it again; what is stored
-already is dropped as a copy. It waits while a writer sheds, and goes no faster than the writers store.
+already is dropped as a copy. It waits while a writer sheds, and goes no faster than the writers store; on stderr it says
+how far it is, and what it waits for.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from k2core.broker.spans import lag_of
+from k2core.cli.backfill_pace import Pace, Progress, wait
 from k2core.cli.session import current
 from k2core.cli.terminal import print_json, print_table
 from k2core.cli.topics import existing_log, topics_of
@@ -23,18 +24,14 @@ from k2core.interfaces.shed import Shed
 
 if TYPE_CHECKING:
     from k2core.config.build import Assembly
-    from k2core.degradation.board import LevelBoard
     from k2core.interfaces.broker import Broker
     from k2core.interfaces.sink import SinkTable
     from k2core.records.data_type import DataType
     from k2core.writer.restoring import Restoring
 
-LOOK_S = 0.1
 AT_ONCE = 16
 ROUNDS = 10
 """What is shed again while it comes back is brought back again, at most so often."""
-BEHIND_SHARE = 0.5
-"""Of `soft_lag`: so far the writers may be behind for more to be appended."""
 HEADERS = ("sink", "table", "topic", "partition", "first_offset", "next_offset", "symbols", "records", "state")
 
 
@@ -62,7 +59,7 @@ class Job:
         data_type: Whose table.
         table: The table.
         work: Reads, appends and notes.
-        topics: What feeds it.
+        progress: Is told what is appended.
         done: What became of its ranges.
     """
 
@@ -70,7 +67,7 @@ class Job:
     data_type: DataType
     table: SinkTable
     work: Restoring
-    topics: list[str]
+    progress: Progress
     done: list[Outcome] = field(default_factory=list)
 
 
@@ -91,7 +88,9 @@ def backfill(from_log: bool, tables: tuple[str, ...], symbols: tuple[str, ...], 
     assembly = current().assembly
     with ExitStack() as stack:
         log = stack.enter_context(existing_log(assembly))
-        done = [one for job in _jobs(assembly, log, tables, wait_s, stack) for one in _run(job, log, symbols, wait_s)]
+        jobs = _jobs(assembly, log, tables, wait_s, stack)
+        with stoppable(jobs):
+            done = [one for job in jobs for one in _run(job, log, symbols, wait_s)]
     if as_json:
         print_json([{name: getattr(one, name) for name in HEADERS} for one in done])
     elif done:
@@ -101,6 +100,20 @@ def backfill(from_log: bool, tables: tuple[str, ...], symbols: tuple[str, ...], 
     told = f"{back:,} records are back" + (f", {lost:,} are lost: the log had removed them" if lost else "")
     click.echo(told if done else "nothing is shed", err=True)
     return 1 if lost else 0
+
+
+@contextmanager
+def stoppable(jobs: Sequence[Job]) -> Iterator[None]:
+    """SIGTERM ends it as Ctrl-C does, and either way it says how far it came."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        for job in jobs:
+            job.progress.stopped(sum(one.records for one in job.done))
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _jobs(assembly: Assembly, log: Broker, tables: Sequence[str], wait_s: float, stack: ExitStack) -> list[Job]:
@@ -122,12 +135,13 @@ def _jobs(assembly: Assembly, log: Broker, tables: Sequence[str], wait_s: float,
             table, producer = opened.table(kind), log.producer()
             stack.callback(table.close)
             stack.callback(producer.close)
-            pace = Pace(assembly, log, table, topics, str(kind.table), board, wait_s)
+            pace = Pace(assembly, log, table, topics, str(kind.table), board, wait_s, _say)
+            progress = Progress(str(kind.table), _say)
             work = Restoring(
                 data_type=kind, broker=log, producer=producer, table=table, admission=admission(assembly, kind), pace=pace,
-                batch_records=min(10_000, pace.most),
+                batch_records=pace.batch_records, appended=progress,
             )  # fmt: skip
-            jobs.append(Job(sink=sink_name, data_type=kind, table=table, work=work, topics=topics))
+            jobs.append(Job(sink=sink_name, data_type=kind, table=table, work=work, progress=progress))
     return jobs
 
 
@@ -141,6 +155,7 @@ def _run(job: Job, log: Broker, symbols: Sequence[str], wait_s: float) -> list[O
         ranges = job.work.ranges(symbols or None)
         if not ranges:
             return job.done
+        job.progress.begin(sum(one.records for one in ranges))
         for group in _groups(ranges):
             _bring(job, group, symbols or None, wait_s)
     raise K2Error(
@@ -156,55 +171,13 @@ def _groups(ranges: Sequence[Shed]) -> list[list[Shed]]:
 
 def _bring(job: Job, ranges: Sequence[Shed], symbols: Sequence[str] | None, wait_s: float) -> None:
     done = [part for one in ranges for part in job.work.bring_back(one, symbols)]
-    wait(lambda: job.work.is_back(done, job.table.head()), lambda: _stored(job), wait_s, str(job.data_type.table))
+    wait(lambda: job.work.is_back(done, job.table.head()), lambda: _stored(job), wait_s, str(job.data_type.table), _say)
     job.work.note(done)
     job.done += [_outcome(job, one) for one in done]
 
 
-class Pace:
-    """Called before more is appended: waits while writers shed, or are behind."""
-
-    def __init__(
-        self, assembly: Assembly, log: Broker, table: SinkTable, topics: list[str], name: str, board: LevelBoard,
-        wait_s: float,
-    ) -> None:  # fmt: skip
-        self._log, self._table, self._topics, self._name, self._board = log, table, topics, name, board
-        self.most = max(1, int(assembly.config.degradation.soft_lag * BEHIND_SHARE))
-        self._wait_s = wait_s
-
-    def __call__(self) -> None:
-        """Wait.
-
-        Raises:
-            K2Error: Nothing moved for too long.
-        """
-        wait(self._free, lambda: sum(self._table.head().offsets.values()), self._wait_s, self._name)
-
-    def _free(self) -> bool:
-        self._board.look()
-        told = self._board.levels.get(self._name)
-        if told is not None and told.level.sheds:
-            return False
-        return sum(lag_of(self._log.ends(self._topics), self._table.head().offsets).values()) <= self.most
-
-
-def wait(holds: Callable[[], bool], progress: Callable[[], int], limit_s: float, table: str) -> None:
-    """Wait for something that running writers bring about.
-
-    Raises:
-        K2Error: It does not hold, and there was no progress for `limit_s` seconds.
-    """
-    seen, moved = progress(), time.monotonic()
-    while not holds():
-        now = time.monotonic()
-        if (there := progress()) != seen:
-            seen, moved = there, now
-        if now - moved > limit_s:
-            raise K2Error(
-                f"{table}: the writers stored nothing for {limit_s:g} s: is `k2 write` running, and not shedding? What was "
-                "appended is safe in the log; run the same command again then"
-            )
-        time.sleep(LOOK_S)
+def _say(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _stored(job: Job) -> int:

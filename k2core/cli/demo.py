@@ -33,7 +33,9 @@ from k2core.telemetry.status import read_statuses
 ERROR = "error: "
 ASKED = " INFO    k2.query "
 """In a line of `k2 serve` about one query. The demo itself asks, hundreds of times."""
-READY_S, TAPE_S, COMMITTED_S = 30.0, 600.0, 30.0
+COMMITTED = " INFO    k2.write committed "
+"""In a line of `k2 write` about one commit."""
+READY_S, TAPE_S, COMMITTED_S = 120.0, 600.0, 120.0
 
 
 @click.group(invoke_without_command=True)
@@ -102,8 +104,8 @@ def start(session: Session, folder: Path, exchange: str, seed: int | None) -> Ru
 
 
 def relay(view: View, line: str) -> None:
-    """Pass on what `k2 up` says, but for its figures, which the demo shows itself, and for the demo's own queries."""
-    if not line.startswith(FIGURES) and ASKED not in line:
+    """Pass on what `k2 up` says, but for figures and commits, which the demo shows itself, and the demo's own queries."""
+    if not line.startswith(FIGURES) and ASKED not in line and COMMITTED not in line:
         view.say(line)
 
 
@@ -152,7 +154,7 @@ def stop(child: Child) -> None:
         child.signal(signal.SIGKILL)
         code = child.reap()
         if code not in (0, -signal.SIGKILL, -signal.SIGTERM):  # SIGTERM: it had not even begun
-            raise K2Error(f"k2 up failed: {child.last_line.removeprefix(ERROR) or f'exit code {code}'}")
+            raise K2Error(f"k2 {child.name} failed: {child.last_line.removeprefix(ERROR) or f'exit code {code}'}")
 
 
 demo.add_command(degradation)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import random
 import socket
 import threading
 from collections.abc import Mapping
@@ -15,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from k2core.testing.local import LocalExchange
 
-START_S = 20.0
+START_S = 60.0
+PORTS = random.SystemRandom()
 
 
 class ExchangeThread:
@@ -65,10 +68,16 @@ class ExchangeThread:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of loopback that nobody listens on.
+
+    It lies below those that systems give to outgoing connections: one of these would take it from a server that needs a
+    second to start, or to start again.
+    """
+    while True:
+        port = PORTS.randrange(12_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def write_settings(folder: Path, exchange: str, connector: Mapping[str, Any], port: int) -> Path:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from k2core.avro.codec import Codec
 from k2core.cli.demo_proof import open_catalog
 from k2core.degradation.events import LEVELS_TOPIC
+from k2core.degradation.levels import Level
 from k2core.records.builtin import LEVELS, TRADES
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from k2core.interfaces.broker import Broker, Consumer
+
+RANK = {level.name: level.value for level in Level}
 
 
 class LevelTrace:
@@ -41,6 +45,10 @@ class LevelTrace:
         """Every level that was entered."""
         return {level for _, level, _, _ in self._events}
 
+    def told(self) -> dict[str, int]:
+        """How often each level was entered."""
+        return dict(Counter(level for _, level, _, _ in self._events))
+
     def look(self) -> list[str]:
         """What was told since, a line each."""
         if self._consumer is None:
@@ -64,9 +72,9 @@ class LevelTrace:
         """Each level: its name, the seconds after which it was entered first, why, and when it was left for good."""
         first = min((at for at, _, previous, _ in self._events if previous == "NORMAL"), default=None)
         found: list[tuple[str, float, str, float | None]] = [("NORMAL", 0.0, "no load yet", first)]
-        for level in ("SOFT", "GRACEFUL", "AGGRESSIVE", "CIRCUIT_BREAK"):
+        for level in list(RANK)[1:]:
             entered = [(at, why) for at, to, _, why in self._events if to == level]
-            left = [at for at, _, previous, _ in self._events if previous == level]
+            left = [at for at, to, previous, _ in self._events if RANK[previous] >= RANK[level] > RANK[to]]
             if entered:
                 found.append((level, *entered[0], left[-1] if left else None))
         return found
@@ -79,13 +87,20 @@ def prove_whole(warehouse: Path, issued: Mapping[str, int]) -> str:
         rows = catalog.load_table(TRADES.table).scan(selected_fields=("symbol", "trade_id")).to_arrow()
     finally:
         catalog.close()
-    symbols = rows.column("symbol").to_pylist()
-    ids = np.array(rows.column("trade_id").to_pylist(), np.int64)
-    stored: dict[str, list[int]] = {symbol: [] for symbol in issued}
-    for symbol, number in zip(symbols, ids.tolist(), strict=True):
-        stored.setdefault(symbol, []).append(number)
-    for symbol, found in sorted(stored.items()):
-        if sorted(found) != list(range(1, issued.get(symbol, 0) + 1)):
-            missing = issued.get(symbol, 0) - len(set(found))
-            return f"{symbol}: {issued.get(symbol, 0)} sent, {len(found)} stored, {missing} missing, {len(found) - len(set(found))} twice"
+    return not_whole(rows, issued)
+
+
+def not_whole(rows: pa.Table, issued: Mapping[str, int]) -> str:
+    """What is wrong with stored `symbol` and `trade_id`, of which each symbol's should be 1 to `issued`; or nothing."""
+    ids: Any = rows.column("trade_id")
+    counts = rows.select(["symbol"]).append_column("id", ids.cast("int64")).group_by("symbol").aggregate(
+        [("id", "count"), ("id", "count_distinct"), ("id", "min"), ("id", "max")]
+    )  # fmt: skip
+    stored = {str(symbol): found for symbol, *found in zip(*(c.to_pylist() for c in counts.columns), strict=True)}
+    for symbol in sorted({*stored, *issued}):
+        sent, (count, distinct, first, last) = issued.get(symbol, 0), stored.get(symbol, (0, 0, 1, 0))
+        if not 1 <= first <= last + 1 <= sent + 1:
+            return f"{symbol}: ids {first} to {last} are stored, 1 to {sent} were sent"
+        if not count == distinct == sent:
+            return f"{symbol}: {sent} sent, {count} stored, {sent - distinct} missing, {count - distinct} twice"
     return ""

@@ -28,7 +28,7 @@ Look = Callable[[Session], Iterator[Finding]]
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One array of {name, ok, detail, repair}.")
+@click.option("--json", "as_json", is_flag=True, help="One array of {name, ok, detail, repair, checked}.")
 def doctor(as_json: bool) -> int:
     """Look for what is wrong here, and say what repairs it. Exit code 1 where something is."""
     found = list(examine(current()))

@@ -21,7 +21,7 @@ def service_looks(session: Session) -> list[Look]:
     embedded = session.config.broker.use == "embedded"
     return [
         Look("broker", lambda: broker(session), away.format("broker")),
-        Look("log", lambda: log(session), file if embedded else away.format("broker")),
+        Look("log", lambda: log(session), file if embedded else away.format("broker"), upon="broker"),
         Look(
             "history", lambda: history(session), "k2 doctor again: log and tables could not be compared in time", "log"
         ),

@@ -1,7 +1,8 @@
 """Looks at parts that may be frozen or away, all at once and not for ever: whoever does not answer is left behind.
 
 A look that only waits is given up when its time is over. One that computes (a library that is being loaded on a busy
-machine) is not: it gets up to `LONGEST_S`. What was found until then is told in any case.
+machine) is not: it gets up to `LONGEST_S`. What was found until then is told in any case. One cause is told once: a look
+that met the fault that another one is about says that it was not made.
 """
 
 from __future__ import annotations
@@ -32,41 +33,81 @@ class Look:
         find: Looks; may block for ever.
         repair: What to do where it does not answer, or is damaged.
         after: Name of an earlier look without which this one makes no sense: it is left out where that finds a fault.
+        upon: Name of an earlier look at what this one needs: where that finds a fault, this one tells none of a part
+            that is away.
     """
 
     name: str
     find: Callable[[], Iterable[Finding]]
     repair: str
     after: str = ""
+    upon: str = ""
 
 
 @dataclass(slots=True)
 class _Looking:
     look: Look
     before: _Looking | None
+    upon: _Looking | None = None
     found: list[Finding] = field(default_factory=list)
+    unreached: Finding | None = None
     done: threading.Event = field(default_factory=threading.Event)
 
     @property
     def well(self) -> bool:
         """Whether it ended and found nothing wrong."""
-        return self.done.is_set() and all(finding.ok for finding in self.found)
+        return self.done.is_set() and self.unreached is None and all(finding.ok for finding in self.found)
+
+    @property
+    def cause(self) -> str:
+        """What is to be mended first, where this look did not end well."""
+        for one in (self.before, self.upon):
+            if one is not None and not one.well:
+                return one.cause
+        return next((finding.name for finding in self.found if not finding.ok), self.look.name)
 
     def run(self) -> None:
         try:
             if self.before is not None:
                 self.before.done.wait()
-            for finding in _told(self.look) if self.before is None or self.before.well else ():
-                self.found.append(finding)
+            if self.before is None or self.before.well:
+                self._look()
         finally:
             self.done.set()
 
+    def _look(self) -> None:
+        """See what it finds; where it fails, why."""
+        look = self.look
+        try:
+            for finding in look.find():
+                self.found.append(finding)  # one by one, for it may stop for ever between two
+        except (ConfigError, PluginError) as error:
+            # Settings and plugins describe the part; where they are wrong, it is not the part that is damaged.
+            text = f"not looked at: {error}"
+            self.found.append(Finding(look.name, False, text, "mend that first, then k2 doctor again"))
+        except (K2Error, OSError) as error:
+            if isinstance(error, Away):
+                start = "start what does not answer, or correct its address in k2.toml"
+                self.unreached = Finding(look.name, False, str(error), start)
+            else:
+                self.found.append(Finding(look.name, False, str(error), look.repair))
+        except Exception as error:  # noqa: BLE001 - a plugin's mistake is a finding too
+            self.found.append(Finding(look.name, False, f"{type(error).__name__}: {error}", look.repair))
+
     def told(self, answer_s: float) -> Iterator[Finding]:
         """What was found, and whether that is all."""
-        ended = self.done.is_set()
-        yield from list(self.found)
-        if not ended and (self.before is None or self.before.well):
-            yield Finding(self.look.name, False, f"no answer within {answer_s:g} s", self.look.repair)
+        ended, found, unreached = self.done.is_set(), list(self.found), self.unreached
+        if self.before is not None and not self.before.well:
+            yield self._not_made()
+            return
+        yield from found
+        if not ended:
+            unreached = Finding(self.look.name, False, f"no answer within {answer_s:g} s", self.look.repair)
+        if unreached is not None:
+            yield unreached if self.upon is None or self.upon.well else self._not_made()
+
+    def _not_made(self) -> Finding:
+        return Finding(self.look.name, True, f"not checked: mend {self.cause} first", checked=False)
 
 
 def together(looks: Sequence[Look], clock: Clock, answer_s: float = ANSWER_S) -> Iterator[Finding]:
@@ -79,7 +120,8 @@ def together(looks: Sequence[Look], clock: Clock, answer_s: float = ANSWER_S) ->
     """
     running: list[_Looking] = []
     for look in looks:
-        running.append(_Looking(look, next((one for one in running if one.look.name == look.after), None)))
+        made = {one.look.name: one for one in running}
+        running.append(_Looking(look, made.get(look.after), made.get(look.upon)))
     for one in running:  # daemons: one that never comes back must not keep the process
         threading.Thread(target=one.run, name=f"look {one.look.name}", daemon=True).start()
     _wait([one.done for one in running], clock, answer_s)
@@ -107,21 +149,3 @@ def _computing() -> bool:
     except OSError:
         return False
     return any(state in "RD" for state in states)
-
-
-def _told(look: Look) -> Iterator[Finding]:
-    """What a look finds; where it fails, why."""
-    try:
-        yield from look.find()
-    except (ConfigError, PluginError) as error:
-        # Settings and plugins describe the part; where they are wrong, it is not the part that is damaged.
-        yield Finding(look.name, False, f"not looked at: {error}", "mend that first, then k2 doctor again")
-    except K2Error as error:
-        repair = (
-            "start what does not answer, or correct its address in k2.toml" if isinstance(error, Away) else look.repair
-        )
-        yield Finding(look.name, False, str(error), repair)
-    except OSError as error:
-        yield Finding(look.name, False, str(error), look.repair)
-    except Exception as error:  # noqa: BLE001 - a plugin's mistake is a finding too
-        yield Finding(look.name, False, f"{type(error).__name__}: {error}", look.repair)

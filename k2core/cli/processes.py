@@ -105,8 +105,10 @@ def process(name: str) -> Iterator[Process]:
     set_up(session.config.run.log_level, session.config.run.log_format)
     assembly = session.assembly
     status = StatusFile(session.config.run.path, name, assembly.clock, assembly.metrics)
-    status.publish("starting")
-    with StopSignals() as signals, telling(name, session, lambda: status.last):
+    with contextlib.ExitStack() as stack:
+        signals = stack.enter_context(StopSignals())
+        status.publish("starting")  # from here on it can be told to stop
+        stack.enter_context(telling(name, session, lambda: status.last))
         logger = logging.getLogger(f"k2.{name}")
         try:
             self = Process(name=name, session=session, status=status, signals=signals, logger=logger)

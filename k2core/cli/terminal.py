@@ -54,7 +54,8 @@ def print_findings(found: Sequence[Finding], as_json: bool) -> None:
         print_json([asdict(finding) for finding in found])
         return
     for finding in found:
-        click.echo(f"{'ok   ' if finding.ok else 'WRONG'}  {finding.name}: {finding.detail}")
+        verdict = "ok   " if finding.ok and finding.checked else "-    " if finding.ok else "WRONG"
+        click.echo(f"{verdict}  {finding.name}: {finding.detail}")
         if not finding.ok:
             click.echo(f"       → {finding.repair}")
 

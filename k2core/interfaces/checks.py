@@ -14,9 +14,11 @@ class Finding:
         ok: Whether it is well.
         detail: What was seen.
         repair: The command, or the line of the settings, that repairs it; empty where it is well.
+        checked: False where it was not looked at, for something else is wrong; `ok` is true then, and `detail` says why.
     """
 
     name: str
     ok: bool
     detail: str
     repair: str = ""
+    checked: bool = True

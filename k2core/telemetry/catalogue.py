@@ -8,6 +8,7 @@ from __future__ import annotations
 from k2core.telemetry.declared.dedup import DEDUP
 from k2core.telemetry.declared.degradation import DEGRADATION
 from k2core.telemetry.declared.ingest import CAPTURE, CONNECTIONS
+from k2core.telemetry.declared.kafka import KAFKA
 from k2core.telemetry.declared.log import LOG
 from k2core.telemetry.declared.process import PROCESS
 from k2core.telemetry.declared.serve import HTTP, QUERIES, TAILS
@@ -17,6 +18,7 @@ from k2core.telemetry.metric import Metric
 GROUPS: dict[str, tuple[Metric, ...]] = {
     "Capture": (*CONNECTIONS, *CAPTURE),
     "Log": LOG,
+    "Kafka": KAFKA,
     "Writer": WRITER,
     "Degradation": DEGRADATION,
     "Duplicates": DEDUP,

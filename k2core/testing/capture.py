@@ -55,7 +55,7 @@ class Capture:
         issued = local.issued(data_type)
         return compare(issued, pa.Table.from_pylist(self.rows(data_type)), list(issued[0]) if issued else [])
 
-    async def until(self, holds: Callable[[], bool], timeout_s: float = 20) -> None:
+    async def until(self, holds: Callable[[], bool], timeout_s: float = 60) -> None:
         """Wait for something: looked at with each batch, and many times a second besides.
 
         Raises:

@@ -138,7 +138,7 @@ class FakeExchange:
         self._server.close(close_connections=False)
         await asyncio.sleep(0)
 
-    async def wait_subscribed(self, streams: set[str] | Sequence[str], timeout: float = 5.0) -> None:  # noqa: ASYNC109 - says more than a scope
+    async def wait_subscribed(self, streams: set[str] | Sequence[str], timeout: float = 60.0) -> None:  # noqa: ASYNC109 - says more than a scope
         """Wait until each of `streams` has a subscriber.
 
         Raises:
@@ -148,7 +148,7 @@ class FakeExchange:
         want = set(streams)
         await self.wait_until(lambda: want <= {s for c in self.connections for s in c.streams}, timeout)
 
-    async def wait_until(self, holds: Any, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - says more than a scope
+    async def wait_until(self, holds: Any, timeout: float = 60.0) -> None:  # noqa: ASYNC109 - says more than a scope
         """Wait until `holds()` is true; it is asked whenever a connection, subscription or message comes or goes.
 
         Raises:

@@ -32,7 +32,7 @@ class Commits:
 
     def __init__(self, parts: Parts, owning: Owning, settling: Settling, ledger: HoleLedger) -> None:
         self._parts, self._owning, self._settling, self._ledger = parts, owning, settling, ledger
-        self._conflicts = 0
+        self._conflicts, self._began = 0, 0.0
         self.waiting = Waiting()
         self.doubt: dict[Partition, int] | None = None
 
@@ -48,6 +48,7 @@ class Commits:
             SinkError: The table cannot be reached; `doubt` is set where the outcome is unknown.
         """
         parts, began = self._parts, self._parts.clock.monotonic()
+        self._began = began
         try:
             crash_point("before-write")
             staged = parts.table.stage(self.waiting.take(parts.data_type.table_schema))
@@ -64,9 +65,9 @@ class Commits:
         Raises:
             SinkError: They cannot be read; call again.
         """
-        doubt, there = self.doubt or {}, self._parts.table.head().offsets
-        if all(there.get(place, 0) == offset for place, offset in doubt.items()):
-            self._landed()
+        doubt, head = self.doubt or {}, self._parts.table.head()
+        if all(head.offsets.get(place, 0) == offset for place, offset in doubt.items()):
+            self._landed(head.snapshot_id)
             return True
         return False
 
@@ -97,11 +98,11 @@ class Commits:
             self.doubt = offsets
             return self.resolve()
         crash_point("after-commit")
-        self._landed()
+        self._landed(head.snapshot_id)
         tell_shed(self._parts, head.shed)
         return True
 
-    def _landed(self) -> None:
+    def _landed(self, snapshot: int | None = None) -> None:
         waiting, committed = self.waiting, self._owning.committed
         self._outcome("landed")
         self.doubt, self._conflicts, self.waiting = None, 0, Waiting()
@@ -111,7 +112,7 @@ class Commits:
         crash_point("before-settle")
         self._settling.run()
         tidy(self._parts, waiting.newest_us, committed)
-        tell_committed(self._parts, waiting)
+        tell_committed(self._parts, waiting, snapshot, self._parts.clock.monotonic() - self._began)
         tell_landed(self._parts, waiting, self._ledger)
 
     def _refused(self, outcome: str, staged: Staged) -> None:

@@ -55,9 +55,13 @@ def tell_staged(parts: Parts, staged: Staged, seconds: float) -> None:
     metrics.add("k2_writer_file_bytes_total", staged.bytes, data_type=name)
 
 
-def tell_committed(parts: Parts, waiting: Waiting) -> None:
-    """A commit landed: what it carried, and how long its records waited for it."""
+def tell_committed(parts: Parts, waiting: Waiting, snapshot: int | None, seconds: float) -> None:
+    """A commit landed: what it carried, how long it took, and how long its records waited for it."""
     metrics, name, now_us = parts.metrics, parts.data_type.name, parts.clock.now_us()
+    parts.logger.info(
+        "committed data_type=%s rows=%d snapshot=%s seconds=%.3f oldest_s=%.3f",
+        name, waiting.rows, snapshot, seconds, max(0.0, (now_us - (_oldest_us(waiting) or now_us)) / 1e6),
+    )  # fmt: skip
     metrics.observe("k2_writer_commit_rows", waiting.rows, data_type=name)
     for timestamp_us, count in itertools.chain.from_iterable(waiting.times.values()):
         delay = max(0.0, (now_us - timestamp_us) / 1e6)
@@ -72,8 +76,12 @@ def tell_lag(parts: Parts, records: int, waiting: Waiting) -> None:
     metrics, name, now_s = parts.metrics, parts.data_type.name, parts.clock.now_us() / 1e6
     metrics.set("k2_writer_lag_records", records, data_type=name)
     metrics.set("k2_writer_waiting_records", waiting.records, data_type=name)
-    oldest_s = min((at for at, _ in itertools.chain.from_iterable(waiting.times.values())), default=0) / 1e6
-    known_s = oldest_s or metrics.value("k2_writer_last_record_timestamp_seconds", data_type=name)
+    known_s = _oldest_us(waiting) / 1e6 or metrics.value("k2_writer_last_record_timestamp_seconds", data_type=name)
     if not records or known_s:
         age = max(0.0, now_s - known_s) if records else 0.0
         metrics.set("k2_writer_lag_seconds", age, data_type=name)
+
+
+def _oldest_us(waiting: Waiting) -> int:
+    """Append time of the oldest record that waits; 0 where none does."""
+    return min((at for at, _ in itertools.chain.from_iterable(waiting.times.values())), default=0)

@@ -42,6 +42,7 @@ class Restoring:
         admission: Log blocks to rows, as the writer does it.
         batch_records: Records read at once.
         pace: Called before each batch is appended; waits until the writers take more.
+        appended: Told how many records each batch had, once it is appended.
     """
 
     data_type: DataType
@@ -51,6 +52,7 @@ class Restoring:
     admission: Admission
     batch_records: int = 10_000
     pace: Callable[[], None] = lambda: None
+    appended: Callable[[int], None] = lambda records: None
 
     def ranges(self, symbols: Sequence[str] | None = None) -> list[Shed]:
         """What is shed and not back yet, of these symbols.
@@ -101,6 +103,7 @@ class Restoring:
                 found.update(names_of)
                 self.pace()
                 back = max(back, self._append(one, batch))
+                self.appended(batch.num_rows)
         return found, back
 
     def is_back(self, done: Sequence[Shed], head: Head) -> bool:

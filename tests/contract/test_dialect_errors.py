@@ -67,11 +67,13 @@ BROKEN = [
         """on b'{"ch""" + """":""",
     ),
 ]
+LONG_S = 120.0
+"""How long the suite would wait for what a broken dialect never does."""
 ONE_TEST = "test_C03_every_frame_arrives_once_unchanged_in_order_and_numbered"
 
 
 def speaking(dialect: type[PitDialect], base: Any = PitFeedSuite) -> Any:
-    return type("SuiteOfDialect", (base,), {"dialect": lambda self: dialect(), "timeout_s": 20.0})
+    return type("SuiteOfDialect", (base,), {"dialect": lambda self: dialect(), "timeout_s": LONG_S})
 
 
 @pytest.mark.parametrize(("dialect", "said", "more"), BROKEN, ids=[one[0].__name__ for one in BROKEN])
@@ -81,7 +83,7 @@ def test_what_a_dialect_raises_is_said_at_once(
     before = time.monotonic()
     with caplog.at_level(logging.ERROR):
         found = failing(speaking(dialect), [ONE_TEST])[ONE_TEST]
-    assert time.monotonic() - before < 3, "a wait went on though the dialect is broken"
+    assert time.monotonic() - before < LONG_S / 2, "a wait went on though the dialect is broken"
     last = found.strip().splitlines()[-1]
     assert said in last, found
     assert more in last, found
@@ -94,7 +96,7 @@ def test_every_test_of_the_suite_says_so_soon() -> None:
     before = time.monotonic()
     suite = speaking(Raises)
     found = failing(suite, [name for name in applying(suite) if "_C" in name], threads=4)
-    assert time.monotonic() - before < 20
+    assert time.monotonic() - before < LONG_S
     for name in set(found) - DIRECT:
         assert "your Dialect.on_message raised TypeError" in found[name], found[name]
     assert set(found) >= {name for name in applying(suite) if "_C" in name} - WITHOUT_SOCKETS

@@ -6,8 +6,9 @@ import pathlib
 import tomllib
 from dataclasses import dataclass, field
 
+from k2core.cli.demo_exchange import free_port
 from tests.docs.pages import DOCS, Block, blocks, missing, put
-from tests.docs.shell import Shell, free_port
+from tests.docs.shell import Shell
 
 PORTS = ("8123", "8124")
 

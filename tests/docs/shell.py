@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -44,7 +43,7 @@ class Shell:
         self._bash.communicate()
         self._site.cleanup()
 
-    def run(self, command: str, within_s: float = 240) -> tuple[int, str]:
+    def run(self, command: str, within_s: float = 600) -> tuple[int, str]:
         """Exit code and all that was printed, on stdout and stderr."""
         pipe, out = self._bash.stdin, self._bash.stdout
         assert pipe
@@ -65,7 +64,7 @@ class Shell:
     def python(self, text: str) -> tuple[int, str]:
         """A Python block, in an interpreter of its own."""
         done = subprocess.run(
-            [sys.executable, "-c", text], cwd=self.folder, env=self._env, capture_output=True, text=True, timeout=60,
+            [sys.executable, "-c", text], cwd=self.folder, env=self._env, capture_output=True, text=True, timeout=240,
             check=False,
         )  # fmt: skip
         return done.returncode, done.stdout + done.stderr
@@ -85,11 +84,3 @@ def installing(site: pathlib.Path) -> pathlib.Path:
     (site / "pip").write_text(f'#!/bin/sh\nexec "{sys.executable}" "{standin}" "$@"\n')
     (site / "pip").chmod(0o755)
     return site
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

@@ -84,11 +84,11 @@ async def test_the_example_captures_from_socket_to_answer(tmp_path: pathlib.Path
             await exchange.send("AAA", [(trade % n).encode() for n in range(100)] + [b"garbage"])
         finally:
             ingest.terminate()
-            _, said = await asyncio.wait_for(ingest.communicate(), 60)
+            _, said = await asyncio.wait_for(ingest.communicate(), 120)
         assert ingest.returncode == 0, said
         asked = await asyncio.create_subprocess_exec(
             *k2, "query", "trades", "--limit", "500", "--json", cwd=tmp_path, stdout=asyncio.subprocess.PIPE
         )
-        answer = json.loads((await asyncio.wait_for(asked.communicate(), 60))[0])
+        answer = json.loads((await asyncio.wait_for(asked.communicate(), 120))[0])
     assert sorted(int(row["trade_id"]) for row in answer["trades"]) == list(range(100))
     assert {(row["exchange"], row["side"]) for row in answer["trades"]} == {("coin", "sell")}

@@ -18,6 +18,7 @@ from k2_plugin_binance.local import LocalBinance
 from k2_plugin_binance.settings import LocalBinanceSettings
 
 from k2core.cli.demo_exchange import ExchangeThread, free_port, write_settings
+from k2core.telemetry.status import read_statuses
 from k2core.testing.oracle import OracleReport, compare
 
 COLUMNS = {
@@ -54,6 +55,16 @@ class Capture:
         self.running.append(started)
         return started
 
+    def begun(self, command: str, process: subprocess.Popen[bytes]) -> None:
+        """Wait until a process says that it starts: it hears signals then, and before that one would just end it."""
+        run = self.folder / "data" / "run"
+
+        def says_so() -> bool:
+            status = read_statuses(run).get(command)
+            return status is not None and status.pid == process.pid
+
+        wait_until(f"{command} starts", says_so, alive=process)
+
     def output(self, command: str) -> str:
         """What a command has said so far."""
         return (self.folder / f"{command}.out").read_text()
@@ -89,10 +100,10 @@ def capture(folder: pathlib.Path, settings: LocalBinanceSettings, extra: str = "
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(one.pid, signal.SIGCONT)
                 one.kill()
-                one.wait(10)
+                one.wait(120)
 
 
-def wait_until(what: str, holds: Any, limit_s: float = 60, alive: subprocess.Popen[bytes] | None = None) -> None:
+def wait_until(what: str, holds: Any, limit_s: float = 180, alive: subprocess.Popen[bytes] | None = None) -> None:
     """Poll until it holds; says what did not come, at once where the process that should do it has ended."""
     deadline = time.monotonic() + limit_s
     while not holds():

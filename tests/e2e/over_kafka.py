@@ -6,6 +6,7 @@ import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 
@@ -29,8 +30,16 @@ url = "{redis}"
 """
 
 
+class Services(NamedTuple):
+    """What an installation uses, to be killed and brought back."""
+
+    kafka: Kafka
+    registry: Registry
+    redis: Redis
+
+
 @contextlib.contextmanager
-def over_services(world: Capture) -> Iterator[None]:
+def over_services(world: Capture) -> Iterator[Services]:
     """Start Kafka, registry and Redis, let the installation use them, and make its topics."""
     kafka, registry, redis = (
         Kafka(world.folder / "kafka"),
@@ -50,7 +59,7 @@ def over_services(world: Capture) -> Iterator[None]:
         asked = [sys.executable, "-m", "k2core.cli.main", "--config", str(world.settings), "topics", "apply"]
         done = subprocess.run(asked, capture_output=True, text=True, cwd=world.folder, timeout=120, check=False)
         assert done.returncode == 0, done.stderr
-        yield
+        yield Services(kafka, registry, redis)
 
 
 def _launch(service: Service) -> None:

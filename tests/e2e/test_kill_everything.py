@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from statistics import median
 
 import pytest
 
@@ -23,11 +24,12 @@ from tests.e2e.over_kafka import over_services
 LONG = bool(os.environ.get("K2_LONG"))
 ROUNDS = 170 if LONG else 8
 COMMANDS = ("ingest", "write", "serve")
-LASTS_S = 40.0
+LASTS_S = 40.0 if LONG else 100.0
 """Of the tape, for each round: on a busy machine a round takes long, and there must be fresh records to the end."""
-RATE = 20 if LONG else 100
+RATE = 20 if LONG else 50
 QUICK = '\n[ingest]\nlinger_ms = 20\n\n[run]\nlog_level = "WARNING"\n'
-FRESH_S = 30.0
+FRESH_S, HANGS_S = 30.0, 180.0
+"""Within the first, fresh records are queryable again, as a rule; on a machine that is busy with more, within the second."""
 KEY = "k2_" + "e" * 40
 
 
@@ -51,17 +53,17 @@ def kill_all(world: Capture, api: Api, running: dict[str, subprocess.Popen[bytes
         running[command].wait(10)
         running[command] = world.start(command)
     killed = time.time()
-    wait_until("a record received since is answered", lambda: newest_us(api) >= killed * 1e6, FRESH_S)
+    wait_until("a record received since is answered", lambda: newest_us(api) >= killed * 1e6, HANGS_S)
     return time.time() - killed
 
 
-@pytest.mark.timeout(300 if not LONG else 5400)
+@pytest.mark.timeout(900 if not LONG else 5400)
 @pytest.mark.parametrize("services", [nullcontext, over_services], ids=["alone", "kafka-registry-redis"])
 def test_nothing_accepted_is_missing_or_twice_whatever_is_killed(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
-    services: Callable[[Capture], AbstractContextManager[None]],
+    services: Callable[[Capture], AbstractContextManager[object]],
 ) -> None:
     seed = int(os.environ.get("K2_SEED", time.time_ns() % 1_000_000))
     print(f"repeat with K2_SEED={seed}")
@@ -73,9 +75,10 @@ def test_nothing_accepted_is_missing_or_twice_whatever_is_killed(
         request.addfinalizer(api.close)
         running = {command: world.start(command) for command in COMMANDS}
         world.exchange.play()
-        wait_until("the first answer", lambda: newest_us(api) > 0, 60)
+        wait_until("the first answer", lambda: newest_us(api) > 0)
         fresh = [kill_all(world, api, running, moments) for _ in range(ROUNDS)]
         print(f"{3 * ROUNDS} kills; fresh records answered after {max(fresh):.1f} s at most")
+        assert median(fresh) <= FRESH_S
         finish(world, running)
         for name in ("trades", "quotes"):
             found = verdict(world, name)
@@ -86,7 +89,8 @@ def test_nothing_accepted_is_missing_or_twice_whatever_is_killed(
 def finish(world: Capture, running: dict[str, subprocess.Popen[bytes]]) -> None:
     """End capture, then commit what the log holds."""
     for command in ("ingest", "write"):
+        world.begun(command, running[command])
         running[command].terminate()
-        assert running[command].wait(40) == 0, world.output(command)
+        assert running[command].wait(120) == 0, world.output(command)
     last = world.start("write", "--once")
-    assert last.wait(60) == 0, world.output("write")
+    assert last.wait(120) == 0, world.output("write")

@@ -27,8 +27,7 @@ from tests.services.kafka import Kafka
 from tests.services.process import UnavailableError
 from tests.services.registry import Registry
 
-pytestmark = pytest.mark.xdist_group("kafka")
-MOVED_S = 20.0
+MOVED_S = 120.0
 """Partitions of a dead writer commit again within 5 s on a machine that is not busy with other tests."""
 BROKER = """[broker]
 use = "kafka"
@@ -116,7 +115,7 @@ def on_kafka(world: Capture, kafka: Kafka, registry: Registry) -> None:
 
 def run(world: Capture, *arguments: str) -> subprocess.CompletedProcess[str]:
     asked = [sys.executable, "-m", "k2core.cli.main", "--config", str(world.settings), *arguments]
-    return subprocess.run(asked, capture_output=True, text=True, cwd=world.folder, timeout=120, check=False)
+    return subprocess.run(asked, capture_output=True, text=True, cwd=world.folder, timeout=240, check=False)
 
 
 class Told(NamedTuple):
@@ -133,7 +132,7 @@ def come_and_go(writers: Writers, first: Any, second: Any, third: Any) -> Told:
     theirs = writers.owned()[second.pid]
     second.send_signal(signal.SIGTERM)
     left = writers.until_moved(theirs, writers.moved)
-    assert second.wait(30) == 0, writers.world.output("write")
+    assert second.wait(120) == 0, writers.world.output("write")
 
     theirs = writers.owned()[third.pid]
     third.kill()
@@ -150,7 +149,7 @@ def come_and_go(writers: Writers, first: Any, second: Any, third: Any) -> Told:
     return Told(left, died, froze, fourth)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_writers_come_and_go_on_kafka(tmp_path: pathlib.Path, services: tuple[Kafka, Registry]) -> None:
     with contextlib.ExitStack() as stack:
         world = stack.enter_context(capture(tmp_path, tape(recordings=None, trades=24_000, seconds=60)))
@@ -168,12 +167,12 @@ def test_writers_come_and_go_on_kafka(tmp_path: pathlib.Path, services: tuple[Ka
         told = come_and_go(writers, first, second, third)
         played.result(180)
         ingest.send_signal(signal.SIGTERM)
-        assert ingest.wait(60) == 0, world.output("ingest")
+        assert ingest.wait(120) == 0, world.output("ingest")
         once = run(world, "write", "--once")
         assert once.returncode == 0, once.stderr
         for one in (first, told.last):
             one.send_signal(signal.SIGTERM)
-            assert one.wait(60) == 0, world.output("write")
+            assert one.wait(120) == 0, world.output("write")
         for name in ("trades", "quotes"):
             verdict = world.verdict(name)
             assert verdict.ok, f"{name}: {verdict}"

@@ -31,7 +31,7 @@ QUOTE = b"""%d {"stream":"ethusdt@bookTicker","data":{"u":%d,"s":"ETHUSDT","b":"
 def k2(world: Capture, *arguments: str, code: int = 0) -> str:
     """Run a command to its end; what it printed."""
     asked = [sys.executable, "-m", "k2core.cli.main", "--config", str(world.settings), *arguments]
-    done = subprocess.run(asked, capture_output=True, text=True, cwd=world.folder, timeout=120)
+    done = subprocess.run(asked, capture_output=True, text=True, cwd=world.folder, timeout=240)
     assert done.returncode == code, done.stderr
     return done.stdout + done.stderr
 
@@ -41,7 +41,7 @@ def captured(world: Capture) -> None:
     ingest = world.start("ingest")
     world.exchange.play().result(120)
     ingest.send_signal(signal.SIGTERM)
-    assert ingest.wait(30) == 0, world.output("ingest")
+    assert ingest.wait(120) == 0, world.output("ingest")
     k2(world, "write", "--once")
 
 
@@ -90,14 +90,14 @@ def test_a_recording_is_played_through_the_exchanges_protocol_to_the_unchanged_c
         ingest = world.start("ingest")
         wait_until("the end", lambda: "the tape is played" in world.output("replay"), alive=playing)
         ingest.send_signal(signal.SIGTERM)
-        assert ingest.wait(30) == 0, world.output("ingest")
+        assert ingest.wait(120) == 0, world.output("ingest")
         k2(world, "write", "--once")
         trades = world.rows("trades")
         assert {name: world.rows(name).num_rows for name in TABLES} == {n: t.num_rows for n, t in live.items()}
         timeless = [c for c in trades.column_names if c != "received_timestamp_us"]
         assert facts(trades.select(timeless)) == facts(live["trades"].select(timeless))
         playing.send_signal(signal.SIGINT)
-        assert playing.wait(10) == 0, world.output("replay")
+        assert playing.wait(120) == 0, world.output("replay")
 
 
 def test_record_alone_needs_no_log_and_a_damaged_file_is_named(tmp_path: pathlib.Path) -> None:
@@ -105,7 +105,7 @@ def test_record_alone_needs_no_log_and_a_damaged_file_is_named(tmp_path: pathlib
         recording = world.start("record", "--out", "elsewhere")
         world.exchange.play().result(120)
         recording.send_signal(signal.SIGINT)
-        assert recording.wait(30) == 0, world.output("record")
+        assert recording.wait(120) == 0, world.output("record")
         assert not (world.folder / "data" / "log.db").exists()
         report = json.loads(k2(world, "replay", "elsewhere", "--check", "--json"))
         local = world.exchange.local

@@ -41,7 +41,7 @@ class Both:
 
     def get(self, target: str) -> bytes:
         asked = urllib.request.Request(f"http://127.0.0.1:{self.world.port}{target}", headers={"X-API-Key": KEY})
-        with urllib.request.urlopen(asked, timeout=20) as answer:
+        with urllib.request.urlopen(asked, timeout=60) as answer:
             return bytes(answer.read())
 
     def ready(self) -> bool:
@@ -56,7 +56,7 @@ class Both:
 
     def command(self, *arguments: str) -> str:
         asked = [sys.executable, "-m", "k2core.cli.main", "--config", str(self.world.settings), *arguments]
-        done = subprocess.run(asked, capture_output=True, text=True, cwd=self.world.folder, timeout=120, check=False)
+        done = subprocess.run(asked, capture_output=True, text=True, cwd=self.world.folder, timeout=240, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -16,7 +16,7 @@ KEY = "two-servers"
 
 def ask(port: int, target: str) -> dict[str, Any]:
     asked = urllib.request.Request(f"http://127.0.0.1:{port}{target}", headers={"X-API-Key": KEY})
-    with urllib.request.urlopen(asked, timeout=20) as answer:
+    with urllib.request.urlopen(asked, timeout=60) as answer:
         found: dict[str, Any] = json.load(answer)
     return found
 
@@ -34,11 +34,11 @@ def test_a_cursor_of_one_server_works_on_another(tmp_path: pathlib.Path) -> None
         ingest, writer = world.start("ingest"), world.start("write")
         servers = [world.start("serve", K2_API_KEY=KEY), world.start("serve", K2_API_KEY=KEY, K2_API__PORT=str(other))]
         ports = (world.port, other)
-        world.exchange.play().result(60)
+        world.exchange.play().result(120)
         for port, server in zip(ports, servers, strict=True):
             wait_until("it answers", lambda port=port: ready(port), alive=server)
         ingest.send_signal(signal.SIGTERM)
-        assert ingest.wait(60) == 0, world.output("ingest")
+        assert ingest.wait(120) == 0, world.output("ingest")
         target: str | None = "/v1/trades?limit=97&order=asc&start=2020-01-01T00:00:00Z"
         seen: list[tuple[str, str]] = []
         pages = 0
@@ -51,4 +51,4 @@ def test_a_cursor_of_one_server_works_on_another(tmp_path: pathlib.Path) -> None
         assert len(seen) == len(set(seen)) == len(world.exchange.issued("trades"))
         for one in (writer, *servers):
             one.send_signal(signal.SIGTERM)
-            assert one.wait(60) == 0, world.output("serve")
+            assert one.wait(120) == 0, world.output("serve")

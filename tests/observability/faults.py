@@ -6,7 +6,12 @@ _FEED, _WRITER = "tests/integration/feed", "tests/unit/writer"
 _PRESSURE = f"{_FEED}/test_feed_backpressure.py::test_a_full_queue_blocks_the_server_and_nothing_is_lost"
 _HERE = "tests/observability/test_faults_are_counted.py"
 
+_KAFKA = "plugins/k2-plugin-kafka/tests/test_kafka_metrics.py"
+
 FAULTS = {
+    "k2_kafka_append_failures_total": f"{_KAFKA}::test_a_broker_that_is_frozen_shows",
+    "k2_kafka_clients_discarded_total": f"{_KAFKA}::test_a_broker_that_is_frozen_shows",
+    "k2_kafka_registry_cache_uses_total": f"{_KAFKA}::test_a_registry_that_is_away_shows",
     "k2_metrics_label_overflows_total": "tests/observability/test_catalogue.py::test_a_value_beyond_the_bound_is_other",
     "k2_up_child_deaths_total": (
         "tests/integration/cli/test_supervise.py::test_a_wedged_one_is_killed_and_started_again"

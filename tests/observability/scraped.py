@@ -37,7 +37,7 @@ QUESTIONS = (
 _VALUE = re.compile(r"^(k2_\w+)(?:\{[^}]*\})? ([-+0-9.e]+)$", re.MULTILINE)
 
 
-def fetch(url: str, key: str = KEY, timeout: float = 10) -> tuple[int, str]:
+def fetch(url: str, key: str = KEY, timeout: float = 60) -> tuple[int, str]:
     """Status and body of a GET, also of a refusal."""
     asked = urllib.request.Request(url, headers={"X-API-Key": key} if key else {})
     try:
@@ -110,7 +110,7 @@ class Scraped:
             return not wanted - self.moved
 
         try:
-            wait_until("every metric has moved", all_moved, 40)
+            wait_until("every metric has moved", all_moved)
         except AssertionError as error:
             raise AssertionError(f"these never moved: {sorted(wanted - self.moved)}") from error
 

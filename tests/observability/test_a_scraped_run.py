@@ -48,7 +48,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
         wait_until("the tape is played", playing.done, alive=up)
         found.end()
         for thread in threads:
-            thread.join(20)
+            thread.join(120)
         found.look()
         yield found
 
@@ -69,7 +69,7 @@ def test_promtool_passes_every_process(run: Scraped) -> None:
     assert set(run.pages) == {"ingest", "write", "serve", "up"}
     for name, page in run.pages.items():
         checked = subprocess.run(
-            [tool("promtool"), "check", "metrics"], input=page, capture_output=True, text=True, timeout=30, check=False
+            [tool("promtool"), "check", "metrics"], input=page, capture_output=True, text=True, timeout=240, check=False
         )
         assert checked.returncode == 0, f"{name}: {checked.stdout}{checked.stderr}"
 
@@ -106,7 +106,7 @@ def test_every_panel_has_data(run: Scraped, board: object) -> None:
         return not last
 
     try:
-        wait_until("data", full, 20)
+        wait_until("data", full)
     except AssertionError:
         pytest.fail(f"no data: {last}")
     assert not last
@@ -118,9 +118,9 @@ def test_every_rule_is_evaluated_and_has_series_to_look_at(run: Scraped) -> None
         every = [rule for group in groups for rule in group["rules"]]
         return bool(every) and all(rule["health"] == "ok" for rule in every)
 
-    wait_until("all rules are evaluated", fine, 20)
+    wait_until("all rules are evaluated", fine)
     for name in RECORDED:
-        wait_until(f"{name} has data", lambda n=name: bool(run.prometheus.query(n)), 30)
+        wait_until(f"{name} has data", lambda n=name: bool(run.prometheus.query(n)))
     groups = run.prometheus.ask("rules")["groups"]
     names = {rule["name"] for group in groups for rule in group["rules"]}
     assert names == {*RECORDED, *(alert.name for alerts in ALERTS.values() for alert in alerts)}

@@ -158,7 +158,7 @@ def test_a_writer_that_degrades(
         controller = Controller(session.config.degradation)
         change = controller.observe(session.clock.monotonic(), 0, 0.9)
         by.of(TRADES).tell(controller, change)
-        wait_until("everybody knows", lambda: metrics.value("k2_degradation_level") == 3, 10)
+        wait_until("everybody knows", lambda: metrics.value("k2_degradation_level") == 3)
         by.close()
     assert metrics.value("k2_writer_degradation_level", data_type="trades") == 3
     assert metrics.value("k2_writer_degradation_changes_total", data_type="trades", level="AGGRESSIVE") == 1

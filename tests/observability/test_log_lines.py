@@ -68,7 +68,7 @@ def test_lines_are_counted_by_level() -> None:
 def test_a_process_writes_json_where_it_is_asked_to(tmp_path: pathlib.Path) -> None:
     (tmp_path / "k2.toml").write_text('[run]\nlog_format = "json"\n')
     asked = [sys.executable, "-m", "k2core.cli.main", "write", "--once"]
-    done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
     lines = [json.loads(text) for text in done.stderr.splitlines()]
     assert done.returncode == 0, done.stderr
     (told,) = [one for one in lines if one["event"] == "metrics"]

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
@@ -16,6 +17,7 @@ UV = (
     shutil.which("uv", path=os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ.get("PATH", "")]))
     or "uv"
 )
+AT_ONCE = os.cpu_count() or 1
 CLEAN = {k: v for k, v in os.environ.items() if k not in {"VIRTUAL_ENV", "PYTHONPATH"} and not k.startswith("K2_")}
 
 
@@ -35,9 +37,9 @@ def expect(what: str, holds: bool) -> None:
 
 def build(out: pathlib.Path) -> dict[str, pathlib.Path]:
     """A wheel of every distribution, built through its sdist: name → file."""
-    for path in (ROOT, *PLUGINS):
-        common = ["--quiet", "--no-build-isolation", "--python", sys.executable, "--out-dir", str(out)]
-        run(UV, "build", *common, str(path))
+    common = ["--quiet", "--no-build-isolation", "--python", sys.executable, "--out-dir", str(out)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(lambda path: run(UV, "build", *common, str(path)), (ROOT, *PLUGINS)))
     return {wheel.name.split("-")[0].replace("_", "-"): wheel for wheel in sorted(out.glob("*.whl"))}
 
 

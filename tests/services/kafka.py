@@ -106,7 +106,8 @@ class Kafka(Service):
     def _java(self, *options: str) -> list[str]:
         quick = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]
         log4j = f"-Dlog4j2.configurationFile={self.folder / 'log4j2.xml'}"
-        return [program("java", "default-jre-headless"), *options, *quick, log4j, "-cp", f"{kafka_jars()}/*"]
+        own = f"-Djava.io.tmpdir={self.folder}"  # libraries that it unpacks would stay in the system's
+        return [program("java", "default-jre-headless"), *options, *quick, own, log4j, "-cp", f"{kafka_jars()}/*"]
 
     def _format(self) -> None:
         (self.folder / "log4j2.xml").write_text(_LOG4J)

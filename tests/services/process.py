@@ -19,18 +19,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
+from k2core.cli.demo_exchange import free_port
+
 PR_SET_PDEATHSIG = 1
 
 
 class UnavailableError(Exception):
     """A service cannot be installed or started here; says why and what to do."""
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def die_with_parent() -> None:
@@ -47,7 +42,7 @@ class Service(ABC):
         port: Kept through restarts; 0 takes a free one.
     """
 
-    start_s = 60.0
+    start_s = 180.0
 
     def __init__(self, folder: Path, port: int = 0) -> None:
         self.folder, self.port = folder, port or free_port()
@@ -142,12 +137,13 @@ class Service(ABC):
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
-        """Frozen for as long as the block."""
+        """Frozen for as long as the block; it serves again when that is left: one frozen for long finds its place lost."""
         self.freeze()
         try:
             yield
         finally:
             self.thaw()
+        self.wait()
 
     def __enter__(self) -> Self:
         self.start()

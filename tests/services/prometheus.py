@@ -29,7 +29,7 @@ def _fetch(folder: Path) -> None:
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise UnavailableError("prometheus is not installed: get it from prometheus.io, with promtool")
     asked = ["apt-get", "-qq", "download", "prometheus"]
-    done = subprocess.run(asked, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(asked, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
     archives = list(folder.glob("prometheus_*.deb"))
     if not archives:
         raise UnavailableError(f"prometheus could not be fetched (apt-get update?): {done.stderr[-500:]}")
@@ -83,6 +83,6 @@ class Prometheus(Service):
     def ask(self, what: str, **arguments: str) -> dict[str, Any]:
         """A call of its HTTP API."""
         asked = urllib.parse.urlencode(arguments)
-        with urllib.request.urlopen(f"{self.url}/api/v1/{what}?{asked}", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.url}/api/v1/{what}?{asked}", timeout=60) as answer:
             data: dict[str, Any] = json.load(answer)["data"]
         return data

@@ -37,6 +37,6 @@ class Registry(Service):
 
     def answers(self) -> bool:
         """Whether it lists its subjects."""
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/subjects", timeout=2) as found:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/subjects", timeout=10) as found:
             return bool(found.status == 200)
         return False

@@ -22,7 +22,7 @@ def test_the_broker_answers(kafka: Address) -> None:
 
 
 def test_the_registry_answers(schema_registry: Address) -> None:
-    with urllib.request.urlopen(f"{schema_registry.url}/subjects", timeout=5) as found:
+    with urllib.request.urlopen(f"{schema_registry.url}/subjects", timeout=60) as found:
         assert found.status == 200
 
 

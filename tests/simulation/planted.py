@@ -34,12 +34,14 @@ class Bug:
         worlds: `flow`: the worlds of `world.py`; `files`: those of `lakes.py`, on the real Iceberg sink; `shared`: those
             of `sharing.py`, of several writers.
         note: Where it is the nearest equivalent, why.
+        seed: A world that shows it, lived first; where it shows it no longer, all worlds are lived.
     """
 
     name: str
     edits: tuple[Edit, ...]
     worlds: str = "flow"
     note: str = ""
+    seed: int = 0
 
 
 BUGS = (
@@ -53,16 +55,19 @@ BUGS = (
         ),
         note="Holes are read from the log here, which heals the wrong order. The second edit takes that away where the "
         "tail dropped nothing but what its own snapshot holds; with the right order it changes nothing.",
+        seed=91,
     ),
     Bug(
         "window warmed too briefly",
         (Edit(f"{QUERY}/window.py", "        for batch in stored.load(partition, since):\n",
               "        for batch in stored.load(partition, since + self._length // 2):\n"),),
+        seed=16,
     ),
     Bug(
         "floor taken from the record's own time",
         (Edit(f"{MEMORY}/owned.py", "        if unsure.any():\n",
               "        unsure &= batch.order_ms * 1000 < batch.timestamps_us - 8 * self._held._span\n        if unsure.any():\n"),),
+        seed=3,
     ),
     Bug(
         "look-up narrowed by a receive date",
@@ -74,6 +79,7 @@ BUGS = (
         "in-flight dropped before settle",
         (Edit(f"{WRITER}/settling.py", "        except DedupError as error:\n",
               "        except DedupError as error:\n            parts.dedup.abandon(place, first)\n"),),
+        seed=6,
     ),
     Bug(
         "part of a fenced commit kept",
@@ -85,6 +91,7 @@ BUGS = (
                  "        kept.next = {p: n for p, n in kept.next.items() if p in self.committed}\n"
                  "        self._commits.waiting = kept\n"),
         ),
+        seed=14,
     ),
     Bug(
         "refusal after the claim",
@@ -98,6 +105,7 @@ BUGS = (
                  "        new &= of.order_ms <= of.timestamps_us // 1000 + 86_400_000\n"),
         ),
         note="The check of event times moves behind the claim.",
+        seed=1,
     ),
     Bug(
         "a hole deduplicated against itself",
@@ -112,6 +120,7 @@ BUGS = (
     Bug(
         "as_of at an open time",
         (Edit(f"{QUERY}/asof.py", "    while not _is_closed(broker, topics, as_of_us):\n", "    while as_of_us > now_us:\n"),),
+        seed=38,
     ),
     Bug(
         "offset off by one",
@@ -129,16 +138,19 @@ BUGS = (
         (Edit(f"{WRITER}/waiting.py", "        self.tables = [left for left in (_without(rows, places) for rows in self.tables) "
               "if len(left)]\n", ""),),
         worlds="shared",
+        seed=25,
     ),
     Bug(
         "read on where another owner was",
         (Edit(f"{WRITER}/intake.py", "        self._sought -= frozenset(places)\n", "        del places\n"),),
         worlds="shared",
+        seed=12,
     ),
     Bug(
         "once without the others",
         (Edit(f"{WRITER}/lane.py", "        if not self.pipeline.shared or self._met:\n", "        if target is not None:\n"),),
         worlds="shared",
+        seed=1,
     ),
     Bug(
         "a window kept while another owner wrote",
@@ -150,6 +162,7 @@ BUGS = (
                  "                parts.dedup._owned[place].offset = offset\n"),
         ),
         worlds="shared",
+        seed=3,
     ),
 )  # fmt: skip
 

@@ -24,22 +24,26 @@ SHED_BUGS = (
     Bug(
         "a tail that keeps what was shed",
         (Edit(f"{QUERY}/follower.py", "            self._window.forget_shed(shed)\n", ""),),
+        seed=28,
     ),
     Bug(
         "a copy of a shed record stays dropped",
         (Edit(f"{QUERY}/copies.py", "            return any(self._within(one) for one in ranges)\n",
               "            return False\n"),),
+        seed=3,
     ),
     Bug(
         "a tail that is behind shows what was shed",
         (Edit(f"{QUERY}/follower.py",
               "        kept = without_shed(admitted, view.seen.shed) if view.seen.shed else admitted\n",
               "        kept = admitted\n"),),
+        seed=18,
     ),
     Bug(
         "shed rows taken from the tail",
         (Edit(f"{QUERY}/pin.py", "        if prefer_hot and shed.get(partition, 0) <= start < middle and",
               "        if prefer_hot and start < middle and"),),
+        seed=20,
     ),
     Bug(
         "restored ranges count as back at any pin",

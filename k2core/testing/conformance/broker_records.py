@@ -255,6 +255,12 @@ class RecordTests(BrokerFacts):
             waiting = pool.submit(consumer.poll, 10, self.wait_s)
             log.producer().produce([numbered(topic, [4])])
             assert numbers_of(waiting.result(self.wait_s / 2)) == [4]
+            assert not consumer.poll(10, 0)
+            log.producer().produce([numbered(topic, [8])])
+            found, until = list[int](), time.monotonic() + self.wait_s
+            while not found and time.monotonic() < until:  # an end that was seen once is none for ever
+                found = numbers_of(consumer.poll(10, 0))
+            assert found == [8]
 
     def test_B19_threads_append_and_read_at_once(self, tmp_path: Path) -> None:
         """Each with a producer or consumer of its own: nothing lost, nothing twice, each producer's order kept."""

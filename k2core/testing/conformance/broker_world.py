@@ -56,7 +56,7 @@ class BrokerFacts(FactSuite):
     own_clock: bool = True
     shares: bool = False
     silent_s: float | None = None
-    wait_s: float = 30.0
+    wait_s: float = 60.0
 
     def open(self, place: Path, clock: Clock) -> Broker:
         """The log of a place; the same place again is the same log, where it is durable or has several processes.

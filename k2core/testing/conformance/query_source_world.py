@@ -19,7 +19,7 @@ from k2core.testing.conformance.sink_world import KRAKEN, PARTS, START_MS, Hand,
 
 ALL = PARTS | {(KRAKEN, p) for _, p in sorted(PARTS)[:2]}
 """Two exchanges, some of their symbols of one name."""
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 class SourceFacts(FactSuite):
@@ -31,7 +31,7 @@ class SourceFacts(FactSuite):
     """
 
     timeouts: bool = False
-    wait_s: float = 30.0
+    wait_s: float = 60.0
 
     def open(self, place: Path, clock: Clock) -> QuerySource:
         """A source of the tables that `open_sink` keeps at this place; opened twice, each is as another process."""

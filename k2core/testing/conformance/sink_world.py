@@ -100,7 +100,7 @@ class SinkFacts(FactSuite):
     processes: bool = False
     adds_columns: bool = False
     loses_replies: bool = False
-    wait_s: float = 30.0
+    wait_s: float = 60.0
 
     def open(self, place: Path, clock: Clock) -> Sink:
         """A sink on a place; opened twice, each is as good as another process.

@@ -56,7 +56,7 @@ async def exchange(**settings: object) -> AsyncIterator[LocalBinance]:
 
 async def ask(client: ClientConnection, method: str, params: object = None, request_id: object = 1) -> object:
     await client.send(json.dumps({"method": method, "params": params, "id": request_id}))
-    return json.loads(await asyncio.wait_for(client.recv(), 5))
+    return json.loads(await asyncio.wait_for(client.recv(), 60))
 
 
 async def played(local: LocalBinance, path: str) -> list[bytes]:
@@ -66,7 +66,7 @@ async def played(local: LocalBinance, path: str) -> list[bytes]:
         listening = asyncio.create_task(until_end(client))
         await local.play()
         await local.exchange.drop(0, "close")
-        return await asyncio.wait_for(listening, 10)
+        return await asyncio.wait_for(listening, 60)
 
 
 async def until_end(client: ClientConnection) -> list[bytes]:
@@ -151,7 +151,7 @@ def test_the_farewell_is_raw_or_combined() -> None:
 async def fetch(url: str) -> tuple[int, object]:
     def get() -> tuple[int, object]:
         try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
+            with urllib.request.urlopen(url, timeout=60) as answer:
                 return answer.status, json.loads(answer.read())
         except urllib.error.HTTPError as error:
             with error:

@@ -30,9 +30,9 @@ def channels(names: Sequence[str], products: Sequence[str]) -> str:
 async def answers(client: ClientConnection, message: str) -> list[dict[str, Any]]:
     """All frames up to the acknowledgement."""
     await client.send(message)
-    found = [json.loads(await asyncio.wait_for(client.recv(), 5))]
+    found = [json.loads(await asyncio.wait_for(client.recv(), 60))]
     while found[-1]["type"] != "subscriptions":
-        found.append(json.loads(await asyncio.wait_for(client.recv(), 5)))
+        found.append(json.loads(await asyncio.wait_for(client.recv(), 60)))
     return found
 
 
@@ -71,7 +71,7 @@ async def test_a_heartbeat_names_the_newest_trade_of_its_product() -> None:
         newest = {record["symbol"]: record["sequence_num"] for record in local.issued("trades")}
         said: dict[str, int] = {}
         while said != newest:
-            beat = json.loads(await asyncio.wait_for(client.recv(), 5))
+            beat = json.loads(await asyncio.wait_for(client.recv(), 60))
             if beat["type"] == "heartbeat":
                 said[beat["product_id"]] = beat["last_trade_id"]
                 assert beat["last_trade_id"] <= newest[beat["product_id"]]
@@ -85,7 +85,7 @@ async def test_nobody_subscribes() -> None:
 
 async def test_rest_lists_products() -> None:
     def get(url: str) -> Any:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return json.load(answer)
 
     async with exchange() as local:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from k2_plugin_kafka.broker import KafkaBroker
 from k2_plugin_kafka.settings import KafkaSettings
 
-from k2core.plugin import Clock, Context, DataType, Metrics, SystemClock
+from k2core.plugin import Clock, Consumer, Context, DataType, Metrics, SystemClock
+from k2core.testing.conformance.broker_world import numbers_of
 
+SESSION_S = 4
 FAST: dict[str, Any] = {
-    "replication_factor": 1, "answer_timeout_s": 10, "session_timeout_s": 1.5, "heartbeat_s": 0.3, "delivery_timeout_s": 30,
+    "replication_factor": 1, "answer_timeout_s": 60, "schema_registry_timeout_s": 60, "ready_timeout_s": 120,
+    "session_timeout_s": SESSION_S, "heartbeat_s": 0.3, "delivery_timeout_s": 120,
 }  # fmt: skip
+"""Patient: a busy machine is no fault. Tests of what is away set less."""
+LIMIT_S = 120.0
+"""Ends what hangs."""
 
 
 def context(clock: Clock | None = None, data_types: dict[str, DataType] | None = None) -> Context:
@@ -32,6 +40,24 @@ def broker(kafka: str, registry: str, folder: Path, clock: Clock | None = None, 
         "schema_cache": folder / "schemas",
     }
     return KafkaBroker(KafkaSettings(**(FAST | given | more)), context(clock, data_types))
+
+
+def hear(consumer: Consumer, count: int) -> list[int]:
+    """Read on until so many numbers were read: a reader that was at the end may say once more that it is."""
+    found: list[int] = []
+    deadline = time.monotonic() + LIMIT_S
+    while len(found) < count:
+        found += numbers_of(consumer.poll(1000, 1))
+        assert time.monotonic() < deadline, f"{len(found)} of {count} within {LIMIT_S:g} s"
+    return found
+
+
+def wait_for(holds: Callable[[], object], limit_s: float = LIMIT_S) -> None:
+    """Until something holds."""
+    deadline = time.monotonic() + limit_s
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {limit_s:g} s"
+        time.sleep(0.01)
 
 
 def new_topic(data_type: str = "trades") -> str:

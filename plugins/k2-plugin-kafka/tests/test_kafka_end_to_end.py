@@ -25,7 +25,7 @@ use = "kafka"
 bootstrap_servers = "{kafka}"
 schema_registry_url = "{registry}"
 replication_factor = 1
-session_timeout_s = 1.5
+session_timeout_s = 3
 
 [broker.client]
 "socket.nagle.disable" = true

@@ -40,6 +40,7 @@ world = sys.modules.setdefault("kafka_world", importlib.util.module_from_spec(sp
 spec.loader.exec_module(world)
 
 pytestmark = pytest.mark.xdist_group("kafka-faults")
+wait_for = world.wait_for
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,13 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
 
 @pytest.fixture
 def log(own: Kafka, schema_registry: Address, tmp_path: pathlib.Path) -> Iterator[Any]:
+    with world.broker(own.bootstrap_servers, schema_registry.url, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def hasty(own: Kafka, schema_registry: Address, tmp_path: pathlib.Path) -> Iterator[Any]:
+    """Does not wait for long."""
     with world.broker(own.bootstrap_servers, schema_registry.url, tmp_path, answer_timeout_s=2) as made:
         yield made
 
@@ -90,9 +98,9 @@ def stored(log: Any, topic: str) -> list[int]:
     return numbers_of(read_all(log, topic))
 
 
-@pytest.mark.parametrize("patience_s", [30, 1])
-def test_a_broker_is_killed_and_comes_back(own: Kafka, log: Any, topic: str, tmp_path: pathlib.Path, patience_s: int,
-                                           schema_registry: Address) -> None:  # fmt: skip
+@pytest.mark.parametrize("patience_s", [120, 1])
+def test_a_broker_is_killed_and_comes_back(own: Kafka, log: Any, hasty: Any, topic: str, tmp_path: pathlib.Path,
+                                           patience_s: int, schema_registry: Address) -> None:  # fmt: skip
     """Within the client's patience nothing is stored twice; beyond it, what was sent again may be. A reader reads on."""
     reader, heard = log.consumer([topic]), list[int]()
     with (
@@ -102,40 +110,40 @@ def test_a_broker_is_killed_and_comes_back(own: Kafka, log: Any, topic: str, tmp
         work = Appending(appending, topic)
         done = pool.submit(work)
         wait_for(lambda: len(work.acknowledged) > 400)
-        heard += numbers_of(reader.poll(100, 10))
+        heard += numbers_of(reader.poll(100, 60))
         own.kill()
         with pytest.raises(BrokerAwayError):
-            log.ends([topic])
+            hasty.ends([topic])
         if patience_s == 1:
             wait_for(lambda: work.failures)
         own.start()
         before = len(work.acknowledged)
         wait_for(lambda: len(work.acknowledged) > before + 400)
         work.stop.set()
-        done.result(30)
+        done.result(120)
     got = stored(log, topic)
     assert work.acknowledged <= set(got), f"{len(work.acknowledged - set(got))} acknowledged records are gone"
     assert all(isinstance(error, BrokerAwayError) for error in work.failures)
-    if patience_s == 30:
-        assert sorted(heard + numbers_of(drain(reader, timeout=2))) == sorted(got)
+    if patience_s > 1:
+        assert sorted(heard + world.hear(reader, len(got) - len(heard))) == sorted(got)
         assert not work.failures
         assert len(got) == len(set(got))
 
 
-def test_a_frozen_broker_is_away_in_time_and_nothing_is_lost(own: Kafka, log: Any, topic: str) -> None:
-    producer, fresh = log.producer(), log.consumer([topic])
+def test_a_frozen_broker_is_away_in_time_and_nothing_is_lost(own: Kafka, log: Any, hasty: Any, topic: str) -> None:
+    producer, fresh, after = log.producer(), hasty.consumer([topic]), log.consumer([topic])
     producer.produce([numbered(topic, range(8))])
     with ThreadPoolExecutor(1) as pool:
         with own.frozen():
             flying = pool.submit(producer.produce, [numbered(topic, range(8, 16))])
             started = time.monotonic()
-            for ask in (lambda: log.ends([topic]), lambda: fresh.poll(10, 0), log.topics):
+            for ask in (lambda: hasty.ends([topic]), lambda: fresh.poll(10, 0), hasty.topics):
                 with pytest.raises(BrokerAwayError):
                     ask()
-            assert time.monotonic() - started < 12
+            assert time.monotonic() - started < 60
             assert not flying.done()
-        flying.result(30)
-    assert sorted(numbers_of(drain(fresh))) == list(range(16))
+        flying.result(120)
+    assert sorted(numbers_of(drain(after))) == list(range(16))
 
 
 def test_closing_the_log_ends_an_append_that_waits(own: Kafka, log: Any, topic: str) -> None:
@@ -146,7 +154,7 @@ def test_closing_the_log_ends_an_append_that_waits(own: Kafka, log: Any, topic: 
         wait_for(lambda: flying.running())
         log.close()
         with pytest.raises(BrokerAwayError, match="closed"):
-            flying.result(5)
+            flying.result(60)
 
 
 def test_a_topic_that_is_made_anew_is_noticed_by_who_reads(log: Any, topic: str, own: Kafka) -> None:
@@ -155,7 +163,7 @@ def test_a_topic_that_is_made_anew_is_noticed_by_who_reads(log: Any, topic: str,
     assert len(numbers_of(drain(consumer))) == 40
     before = log.topics()[topic].id
     admin = AdminClient({"bootstrap.servers": own.bootstrap_servers})
-    admin.delete_topics([topic])[topic].result(10)
+    admin.delete_topics([topic])[topic].result(60)
     wait_for(lambda: topic not in log.topics())
     with pytest.raises(TopicMissingError, match="k2 topics apply"):
         log.consumer([topic])
@@ -171,7 +179,7 @@ def test_what_retention_removed_is_told_and_reading_goes_on_from_the_start(log: 
     late = log.consumer([topic])
     admin = AdminClient({"bootstrap.servers": own.bootstrap_servers})
     for future in admin.delete_records([TopicPartition(topic, p, 5) for p in range(4)]).values():
-        future.result(10)
+        future.result(60)
     assert set(log.starts([topic]).values()) == {5}
     with pytest.raises(OffsetGoneError, match="retention"):
         late.poll(10, 0)
@@ -182,13 +190,13 @@ def test_what_retention_removed_is_told_and_reading_goes_on_from_the_start(log: 
 def test_holes_of_transactions_are_passed_also_behind_the_last_record(log: Any, topic: str, own: Kafka) -> None:
     log.producer().produce([numbered(topic, range(4))])
     other = Client({"bootstrap.servers": own.bootstrap_servers, "transactional.id": topic})
-    other.init_transactions(20)
+    other.init_transactions(60)
     for _ in range(2):
         other.begin_transaction()
         for p in range(4):
             other.produce(topic, b"foreign", partition=p)
-        other.flush(20)
-        other.abort_transaction(20)
+        other.flush(60)
+        other.abort_transaction(60)
     # The coordinator answers before its markers are in every partition.
     wait_for(lambda: set(log.ends([topic]).values()) == {5})
     ends, consumer = log.ends([topic]), log.consumer([topic])
@@ -198,7 +206,7 @@ def test_holes_of_transactions_are_passed_also_behind_the_last_record(log: Any, 
     assert not drain(consumer)
     assert dict(consumer.positions()) == ends, "a hole right behind a seek is believed in the end"
     log.producer().produce([numbered(topic, range(4, 8))])
-    assert sorted(numbers_of(drain(consumer, timeout=2))) == list(range(4, 8))
+    assert sorted(world.hear(consumer, 4)) == list(range(4, 8))
 
 
 def test_what_others_wrote_is_version_0_with_all_its_bytes(log: Any, topic: str, own: Kafka) -> None:
@@ -206,7 +214,7 @@ def test_what_others_wrote_is_version_0_with_all_its_bytes(log: Any, topic: str,
     foreign = [b"plain", None, b"", b"\x00\x00\x00", b"\x00\x7f\xff\xff\xffdatum"]
     for value in foreign:
         other.produce(topic, value, partition=0)
-    other.flush(10)
+    other.flush(60)
     log.producer().produce([numbered(topic, [0])])
     blocks = drain(log.consumer([topic]))
     assert b"".join(b.data for b in blocks if not b.version) == b"".join(value or b"" for value in foreign)
@@ -219,7 +227,7 @@ def test_a_report_without_an_offset_is_no_report(own: Kafka, topic: str) -> None
     flight = Flight()
     client = Client({"bootstrap.servers": own.bootstrap_servers, "acks": 0})
     flight.sent = client.produce_batch(topic, [{"value": b"x"}] * 3, partition=0, on_delivery=flight.of(topic, 0))
-    client.flush(10)
+    client.flush(60)
     assert (flight.sent, flight.pending, flight.refused()) == (3, 0, [None] * 3)
 
 
@@ -256,7 +264,7 @@ def test_many_seeks_while_others_append_miss_nothing(log: Any, topic: str) -> No
                 assert block.first_offset == expected[place], f"{place}: read from {block.first_offset}"
                 expected[place] = block.next_offset
         work.stop.set()
-        done.result(30)
+        done.result(120)
 
 
 def test_only_some_partitions_are_read_and_the_others_later(log: Any, topic: str) -> None:
@@ -268,7 +276,8 @@ def test_only_some_partitions_are_read_and_the_others_later(log: Any, topic: str
     consumer.only(frozenset({(topic, 2), (topic, 3)}))
     consumer.seek({(topic, 3): 4})
     log.producer().produce([numbered(topic, range(40, 44))])
-    assert sorted(numbers_of(drain(consumer, timeout=2))) == [*range(19, 40, 4), 42, 43]
+    expected = [*range(19, 40, 4), 42, 43]
+    assert sorted(world.hear(consumer, len(expected))) == expected
 
 
 def test_topics_differ_from_what_is_wanted_and_are_mended(log: Any, topic: str, own: Kafka, tmp_path: pathlib.Path,
@@ -289,10 +298,3 @@ def test_topics_differ_from_what_is_wanted_and_are_mended(log: Any, topic: str, 
                 [TopicSpec(name=f"{topic}3", partitions=1, subject=f"{topic}3-value", schemas=('"int"',))]
             )
         assert any("reassign" in change.refused for change in three.plan([topic_spec(topic)]))
-
-
-def wait_for(holds: Any, limit_s: float = 30) -> None:
-    deadline = time.monotonic() + limit_s
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {limit_s:g} s"
-        time.sleep(0.01)

@@ -26,7 +26,8 @@ world = sys.modules.setdefault("kafka_world", importlib.util.module_from_spec(sp
 spec.loader.exec_module(world)
 
 pytestmark = pytest.mark.xdist_group("kafka")
-PARTITIONS, MOVED_S = 8, 5.0
+PARTITIONS, MOVED_S = 8, 30.0
+"""The client's own session would be 45 s; what it takes on a machine that is not busy, benchmarks tell."""
 MEMBER = """
 import json, sys, time
 sys.path.insert(0, sys.argv[1])
@@ -77,7 +78,7 @@ def group(kafka: Address, schema_registry: Address, tmp_path: pathlib.Path) -> I
     made.close()
 
 
-def until(what: str, holds: Callable[[], bool], limit_s: float = 20.0) -> float:
+def until(what: str, holds: Callable[[], bool], limit_s: float = 120.0) -> float:
     started = time.monotonic()
     while not holds():
         assert time.monotonic() - started < limit_s, f"not within {limit_s:g} s: {what}"
@@ -99,7 +100,7 @@ def test_three_members_share_and_whoever_leaves_hands_over(group: World) -> None
     one = group.join()
     until("one member has all", shared(group, one))
     two, three = group.join(), group.join()
-    until("three share", shared(group, one, two, three), MOVED_S + 5)
+    until("three share", shared(group, one, two, three))
     one.note({(group.topic, 0): 3})
     before = one.partitions()
     two.close()

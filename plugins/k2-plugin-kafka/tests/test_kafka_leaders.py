@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from k2core.plugin import BrokerError
+from k2core.plugin import BrokerAwayError, BrokerError
 from k2core.testing.conformance.broker_world import PARTITIONS, numbered, numbers_of, read_all, topic_spec
 from tests.services.fixtures import Address
 from tests.services.kafka import Kafka, three_brokers
@@ -63,14 +63,14 @@ def test_a_leader_dies(brokers: list[Kafka], schema_registry: Address, tmp_path:
             more(acknowledged)
             victim.kill()
             more(acknowledged)
-            heard += numbers_of(reader.poll(100_000, 10))
+            heard += numbers_of(reader.poll(100_000, 60))
             victim.start()
             log._cluster.wait_ready([topic])
         stop.set()
-        done.result(60)
+        done.result(180)
         got = numbers_of(read_all(log, topic, timeout=2))
         while len(heard) < len(got):
-            heard += numbers_of(reader.poll(100_000, 10))
+            heard += numbers_of(reader.poll(100_000, 60))
     assert acknowledged <= set(got)
     assert len(got) == len(set(got)), "within the client's patience nothing is stored twice"
     assert sorted(heard) == sorted(got), "a reader that lived through it read the same"
@@ -79,7 +79,29 @@ def test_a_leader_dies(brokers: list[Kafka], schema_registry: Address, tmp_path:
         assert own == sorted(own)
 
 
-def more(acknowledged: set[int], limit_s: float = 60) -> None:
+def test_partitions_without_a_leader_are_told_in_time(
+    brokers: list[Kafka], schema_registry: Address, tmp_path: pathlib.Path
+) -> None:
+    """The client answers for a leader that has just died with -1 and no error: its partitions looked empty."""
+    servers = ",".join(one.bootstrap_servers for one in brokers)
+    with world.broker(servers, schema_registry.url, tmp_path) as log:
+        topic = world.new_topic()
+        log.ensure_topics([topic_spec(topic)])
+        log.producer().produce([numbered(topic, range(40))])
+    with world.broker(servers, schema_registry.url, tmp_path, answer_timeout_s=3) as log:
+        brokers[2].kill()
+        for ask in (log.ends, log.starts):
+            started = time.monotonic()
+            with pytest.raises(BrokerAwayError):
+                ask([topic])
+            assert time.monotonic() - started < 60
+        brokers[2].start()
+    with world.broker(servers, schema_registry.url, tmp_path) as log:
+        log._cluster.wait_ready([topic])
+        assert sum(log.ends([topic]).values()) == 40
+
+
+def more(acknowledged: set[int], limit_s: float = 120) -> None:
     """Wait until further records are acknowledged."""
     before, deadline = len(acknowledged), time.monotonic() + limit_s
     while len(acknowledged) < before + 400:

@@ -25,7 +25,8 @@ spec.loader.exec_module(world)
 
 SECRETS: dict[str, Any] = {
     "sasl_password": "hunter2", "ssl_key_password": "hunter3", "schema_registry_password": "hunter4",
-    "client": {"sasl.oauthbearer.client.secret": "hunter5", "debug": "broker"},
+    "client": {"sasl.oauthbearer.client.secret": "hunter5", "debug": "broker",
+               "sasl.oauthbearer.assertion.private.key.passphrase": "hunter6", "sasl.oauthbearer.config": "hunter55"},
 }  # fmt: skip
 
 
@@ -41,7 +42,7 @@ def test_secrets_are_shown_nowhere_and_reach_the_client() -> None:
     given = common(settings, "reader", Told(settings))
     assert (given["sasl.password"], given["ssl.key.password"]) == ("hunter2", "hunter3")
     assert given["sasl.oauthbearer.client.secret"] == "hunter5"
-    assert masked("a hunter2 b hunter5 c hunter4", settings) == "a *** b *** c ***"
+    assert masked("a hunter2 b hunter5 c hunter4 d hunter55", settings) == "a *** b *** c *** d ***"
 
 
 def test_an_error_of_the_client_shows_no_secret() -> None:
@@ -54,7 +55,10 @@ def test_an_error_of_the_client_shows_no_secret() -> None:
 @pytest.mark.parametrize(
     ("key", "named"),
     [("bootstrap.servers", "bootstrap_servers"), ("sasl.password", "sasl_password"), ("acks", "broker.acks"),
-     ("linger.ms", "linger_ms"), ("enable.auto.commit", "cannot be set"), ("auto.offset.reset", "cannot be set")],
+     ("linger.ms", "linger_ms"), ("message.max.bytes", "message_bytes"), ("enable.auto.commit", "cannot be set"),
+     ("auto.offset.reset", "cannot be set"), ("enable.idempotence", "cannot be set"), ("partitioner", "cannot be set"),
+     ("isolation.level", "cannot be set"), ("check.crcs", "cannot be set"), ("auto.commit.enable", "cannot be set"),
+     ("transactional.id", "cannot be set"), ("delivery.report.only.error", "cannot be set")],
 )  # fmt: skip
 def test_a_property_that_is_ours_is_refused_with_the_name_of_its_setting(key: str, named: str) -> None:
     with pytest.raises(ValidationError, match=named):

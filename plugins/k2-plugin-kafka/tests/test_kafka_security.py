@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -110,7 +111,7 @@ def assert_speaks(log: Any) -> None:
 
 def wait_well(log: Any) -> None:
     """Findings have their time, which is over soon where the machine is busy: one that is well is well."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while wrong := [finding for finding in log.findings() if not finding.ok]:
         assert time.monotonic() < deadline, wrong
 
@@ -135,8 +136,19 @@ def test_what_is_wrong_is_said_without_the_password(
     ]
     for port, given, said in cases:
         log = world.broker(f"127.0.0.1:{port}", schema_registry.url, tmp_path, answer_timeout_s=2, **given)
-        with log, pytest.raises(BrokerAwayError, match=said) as raised:
-            log.topics()
+        with log:
+            told = wait_told(log, said)
         findings = [finding for finding in log.findings() if not finding.ok]
         assert findings
-        assert wrong not in f"{raised.value} {findings} {caplog.text}"
+        assert wrong not in f"{told} {findings} {caplog.text}"
+
+
+def wait_told(log: Any, said: str) -> str:
+    """What is said in the end: 2 s may be over before the broker refuses."""
+    deadline = time.monotonic() + 120
+    while True:
+        with pytest.raises(BrokerAwayError) as raised:
+            log.topics()
+        if re.search(said, str(raised.value)):
+            return str(raised.value)
+        assert time.monotonic() < deadline, raised.value

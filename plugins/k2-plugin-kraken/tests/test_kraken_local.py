@@ -33,7 +33,7 @@ async def ask(client: ClientConnection, **message: object) -> None:
 
 
 async def hear(client: ClientConnection) -> dict[str, Any]:
-    return json.loads(await asyncio.wait_for(client.recv(), 5))
+    return json.loads(await asyncio.wait_for(client.recv(), 60))
 
 
 async def test_the_first_frame_is_the_status() -> None:
@@ -76,7 +76,7 @@ async def test_what_was_heard_is_what_was_issued() -> None:
         listening = asyncio.create_task(until_end(client))
         await local.play()
         await local.exchange.drop(0, "close")
-        frames = await asyncio.wait_for(listening, 10)
+        frames = await asyncio.wait_for(listening, 60)
         result = normalized(frames)
         assert [one.reason for one in result.rejected] == ["malformed-json"] * 2
         assert len(local.issued("trades")) == 300

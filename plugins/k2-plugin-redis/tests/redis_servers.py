@@ -18,7 +18,7 @@ from tests.services.install import program
 from tests.services.process import Service, free_port
 from tests.services.redis import Redis
 
-SYNC_S = 20.0
+SYNC_S = 120.0
 
 
 class Relay:
@@ -29,10 +29,11 @@ class Relay:
 
     Attributes:
         delay_s: Every answer waits so long.
+        delayed: Answers that waited.
     """
 
     def __init__(self, target: int) -> None:
-        self.target, self.delay_s = target, 0.0
+        self.target, self.delay_s, self.delayed = target, 0.0, 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -67,6 +68,7 @@ class Relay:
             if not data:
                 return False
             if key.fileobj is far and self.delay_s:
+                self.delayed += 1
                 time.sleep(self.delay_s)
             key.data.sendall(data)
         return True

@@ -47,7 +47,8 @@ class Writer:
         self.url = url
         self.clock, self.table, self.kind = clock or ManualClock(START_NS), table, kind
         self.context = context(self.clock, name)
-        self.store = RedisStore(RedisSettings(url=url, **{"timeout_ms": 300, **settings}), self.context)  # type: ignore[arg-type]
+        given = {"timeout_ms": 2000, "connect_timeout_ms": 5000} | settings  # a Redis of a busy machine is not slow
+        self.store = RedisStore(RedisSettings(url=url, **given), self.context)  # type: ignore[arg-type]
         self.pending: list[tuple[int, int]] = []
         self.offset = offset
         self.store.assign(PLACE, self.offset, table)

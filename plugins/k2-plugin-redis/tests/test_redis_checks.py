@@ -19,7 +19,7 @@ from k2core.plugin import Context, DedupAwayError, Finding, Metrics, SystemClock
 from tests.services.process import UnavailableError, free_port
 from tests.services.redis import Redis
 
-BOUND_S = 2.0
+BOUND_S = 20.0
 
 
 @pytest.fixture(scope="module")

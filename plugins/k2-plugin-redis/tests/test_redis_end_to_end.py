@@ -36,9 +36,9 @@ def goes_on(world: Capture, writer: object, redis: Redis) -> None:
     for fault in (freeze, full, kill):
         before, returned = said(world, away), said(world, back)
         end = fault(redis)
-        wait_until(f"{fault.__name__} is noticed", lambda n=before: said(world, away) > n, 30, writer)  # type: ignore[misc,arg-type]
+        wait_until(f"{fault.__name__} is noticed", lambda n=before: said(world, away) > n, alive=writer)  # type: ignore[misc,arg-type]
         end()
-        wait_until(f"{fault.__name__} passes", lambda n=returned: said(world, back) > n, 30, writer)  # type: ignore[misc,arg-type]
+        wait_until(f"{fault.__name__} passes", lambda n=returned: said(world, back) > n, alive=writer)  # type: ignore[misc,arg-type]
 
 
 def freeze(redis: Redis) -> object:
@@ -85,13 +85,14 @@ def test_the_table_is_exact_whatever_becomes_of_redis(tmp_path: pathlib.Path, re
         wait_until("both tables are written", lambda: said(world, "writing data_type") == 2, alive=writer)
         goes_on(world, writer, redis)
         writer.kill()
-        writer.wait(10)
+        writer.wait(120)
         last = world.start("write")
         with Client.from_url(redis.url) as client:
             client.flushall()
         played.result(120)
+        world.begun("write", last)
         last.send_signal(signal.SIGTERM)
-        assert last.wait(60) == 0, world.output("write")
+        assert last.wait(120) == 0, world.output("write")
         drain(world)
         for name in ("trades", "quotes"):
             verdict = world.verdict(name)
@@ -103,8 +104,8 @@ def test_the_table_is_exact_whatever_becomes_of_redis(tmp_path: pathlib.Path, re
 def drain(world: Capture) -> None:
     ingest = world.running[0]
     ingest.send_signal(signal.SIGTERM)
-    assert ingest.wait(30) == 0, world.output("ingest")
-    assert world.start("write", "--once").wait(60) == 0, world.output("write")
+    assert ingest.wait(120) == 0, world.output("ingest")
+    assert world.start("write", "--once").wait(120) == 0, world.output("write")
 
 
 def _keys(redis: Redis) -> int:

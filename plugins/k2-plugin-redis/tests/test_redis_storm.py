@@ -160,13 +160,15 @@ class Storm:
                     client.delete(*self.dice.sample(keys, min(len(keys), 1)) or ["none"])
 
     def calm(self) -> None:
-        """Nothing happens any more."""
+        """Nothing happens any more; a busy machine may still be slow once or twice."""
         with Client.from_url(self.server.url) as client:
             client.config_set("maxmemory", 0)
-        for _ in range(2):
+        for turn in range(20):
             self.clock.advance(120)
             self.claim()
             self.commit()
+            if turn and not self.owner.degraded:
+                break
 
 
 @pytest.mark.parametrize("kind", ["contiguous", "increasing", "opaque"])

@@ -78,13 +78,13 @@ class Server:
         self.log.append((TOPICS["trades"], partition_of(symbol)), 3, sizes.tolist(), data)
         ends = self.log.ends([TOPICS["trades"]])
         tail = self.service.tails["trades"]
-        assert tail.wait(lambda v: all(v.ends.get(p, 0) >= n for p, n in ends.items()), 5)
+        assert tail.wait(lambda v: all(v.ends.get(p, 0) >= n for p, n in ends.items()), 60)
 
     def close(self) -> None:
         self.stop.set()
-        self.thread.join(10)
+        self.thread.join(120)
         assert not self.thread.is_alive()
-        assert all(loop.stop(5) for loop in self.loops.values())
+        assert all(loop.stop(60) for loop in self.loops.values())
         self.listener.close()
 
 
@@ -92,7 +92,7 @@ class Server:
 def server(tmp_path_factory):
     running = Server(tmp_path_factory.mktemp("run"))
     running.start()
-    assert all(loop.caught_up.wait(10) for loop in running.loops.values())
+    assert all(loop.caught_up.wait(120) for loop in running.loops.values())
     running.trades(0, 250)
     running.trades(0, 30, "ETHUSDT")
     yield running

@@ -92,7 +92,7 @@ def test_opening_waits_for_one_who_closes_the_log_just_now(tmp_path: pathlib.Pat
                 log.producer().close()
         finally:
             done.set()
-        assert closing.result(10) > 300
+        assert closing.result(120) > 300
         log.producer().produce([batch(range(4, 8))])
         assert sorted(numbers_of(read_all(log))) == list(range(8))
 
@@ -129,7 +129,7 @@ def test_writers_in_a_loop_starve_nobody_and_a_closed_time_stays_closed(tmp_path
             promises.append((closed, log.ends([TOPIC])))
             time.sleep(0.002)
         stop.set()
-        assert [job.result(30) for job in appending]
+        assert [job.result(120) for job in appending]
         assert promises[-1][0] > promises[0][0]
         blocks = read_all(log)
         for closed, ends in promises:

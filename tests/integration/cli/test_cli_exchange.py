@@ -26,14 +26,14 @@ async def running(folder: pathlib.Path, *arguments: str) -> AsyncIterator[asynci
     finally:
         if one.returncode is None:
             one.send_signal(signal.SIGINT)
-        _, said = await asyncio.wait_for(one.communicate(), 60)
+        _, said = await asyncio.wait_for(one.communicate(), 120)
     assert one.returncode == 0, said.decode()
 
 
 async def once(folder: pathlib.Path, *arguments: str) -> tuple[int, str, str]:
     pipe = asyncio.subprocess.PIPE
     one = await asyncio.create_subprocess_exec(*K2, *arguments, cwd=folder, env=ENV, stdout=pipe, stderr=pipe)
-    out, err = await asyncio.wait_for(one.communicate(), 60)
+    out, err = await asyncio.wait_for(one.communicate(), 120)
     return one.returncode or 0, out.decode(), err.decode()
 
 

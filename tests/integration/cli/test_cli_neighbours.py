@@ -39,7 +39,7 @@ topics_s = 0.1
 """
 KRAKEN = Topic("crypto", "trades", "kraken")
 BINANCE = Topic("crypto", "trades", "binance")
-LIMIT_S = 60.0
+LIMIT_S = 180.0
 Start = Callable[..., "subprocess.Popen[str]"]
 
 

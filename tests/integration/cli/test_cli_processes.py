@@ -34,7 +34,7 @@ rest_url = "http://127.0.0.1:9"
 [api]
 port = 0
 """
-LIMIT_S = 60.0
+LIMIT_S = 180.0
 Start = Callable[..., subprocess.Popen[str]]
 
 

@@ -61,7 +61,7 @@ def test_no_mark_stands_for_rows_that_are_not_in_the_log(
     def before(n: int) -> None:
         while told.acquire(blocking=False):
             pass
-        assert all(told.acquire(timeout=10) for _ in range(2)), "marks are kept while an append is on its way"
+        assert all(told.acquire(timeout=60) for _ in range(2)), "marks are kept while an append is on its way"
         found.append((durable[-1], marked(tmp_path)))
         if n == 4:
             raise LogWriteError("the disk is gone")

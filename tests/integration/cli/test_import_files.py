@@ -47,7 +47,7 @@ def test_killed_anywhere_and_started_again_nothing_is_lost_or_doubled(tmp_path: 
         while running.poll() is None and marked(marks) == before:
             signal.sigtimedwait([], 0.01)
         running.send_signal(signal.SIGKILL)
-        assert running.wait(30) == -signal.SIGKILL, "it was done before it could be killed: make the file longer"
+        assert running.wait(120) == -signal.SIGKILL, "it was done before it could be killed: make the file longer"
         shop.write()
     (done,) = shop.bring(name)
     assert 0 < done["known"] < 30_000

@@ -32,7 +32,7 @@ os._exit(0)
 @pytest.mark.parametrize("kept", [6, 10])
 def test_a_new_epoch_voids_what_was_lost_and_only_that(tmp_path: pathlib.Path, further: int, kept: int) -> None:
     (tmp_path / "log").mkdir()
-    sizes = [int(line) for line in running(CUT_OFF, tmp_path).communicate(timeout=60)[0].split()]
+    sizes = [int(line) for line in running(CUT_OFF, tmp_path).communicate(timeout=120)[0].split()]
     assert len(sizes) == 10
     os.truncate(tmp_path / "log" / "log.db-wal", sizes[kept - 1])
     another_boot(tmp_path / "log")

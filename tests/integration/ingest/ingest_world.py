@@ -105,7 +105,7 @@ class World:
     def ids(self) -> list[int]:
         return [int(r["trade_id"]) for r in self.stored(TRADES)]
 
-    async def until(self, holds: Callable[[], bool], within: float = 10) -> None:
+    async def until(self, holds: Callable[[], bool], within: float = 60) -> None:
         async with asyncio.timeout(within):
             while not holds():  # noqa: ASYNC110 - the log is another thread's
                 await asyncio.sleep(0.005)
@@ -118,7 +118,7 @@ async def running(world: World) -> AsyncIterator[World]:
     try:
         yield world
         world.stop.set()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             await task
     finally:
         task.cancel()

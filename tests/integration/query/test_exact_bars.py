@@ -64,7 +64,7 @@ def lake(request, tmp_path):
 def bars_of(rows, source, cut):
     """Bars with positions below `cut` from the table, and from there on from rows in memory."""
     cold = source.ohlcv(source.newest(), Selection(below={PLACE: cut}), BAR_MS, price="price", quantity="quantity",
-                        timeout=10).rows  # fmt: skip
+                        timeout=60).rows  # fmt: skip
     hot = partial_bars(rows.slice(cut), BAR_MS, TRADES.order, "price", "quantity")
     return merge_bars([cold, hot])
 
@@ -86,7 +86,7 @@ def test_bars_are_the_same_to_the_last_bit_wherever_table_and_memory_meet(lake):
 def test_partial_sums_of_table_and_of_memory_are_the_same_exact_numbers(lake):
     kind, rows, source = lake
     cold = source.ohlcv(source.newest(), Selection(below={PLACE: ROWS}), BAR_MS, price="price", quantity="quantity",
-                        timeout=10).rows  # fmt: skip
+                        timeout=60).rows  # fmt: skip
     hot = partial_bars(rows, BAR_MS, TRADES.order, "price", "quantity")
     if kind != "beyond":  # where sums are infinite
         assert exact(cold) == exact(hot)

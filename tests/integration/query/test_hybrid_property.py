@@ -16,6 +16,8 @@ from k2core.query import asof, follower, hole, hot, keyorder, pin, window
 from k2core.query.held import NEVER
 
 PLENTY = 25
+SHOWN_BY = {"break_rollback_unseen": 33}
+"""Of broken rules that few worlds show, one that does; it is played first. Where it shows it no longer, all are."""
 
 
 def play_worlds(worlds, seeds):
@@ -149,5 +151,6 @@ def break_snapshot_before_tail_ends(monkeypatch):
 )
 def test_a_broken_rule_is_found(worlds, monkeypatch, broken):
     broken(monkeypatch)
+    first = SHOWN_BY.get(broken.__name__, 0)
     with pytest.raises((AssertionError, BaseExceptionGroup)):
-        play_worlds(worlds, range(4 * PLENTY))
+        play_worlds(worlds, [first, *range(4 * PLENTY)])

@@ -46,11 +46,11 @@ def test_readers_see_whole_prefixes_while_everything_moves(world):
         moving = [pool.submit(feed), pool.submit(follow)]
         try:
             asking = [pool.submit(ask) for _ in range(2)]
-            found = [a.result(30) for a in asking]
+            found = [a.result(120) for a in asking]
         finally:
             stop.set()
-        written = moving[0].result(10)
-        moving[1].result(10)
+        written = moving[0].result(120)
+        moving[1].result(120)
     assert written > 100
     assert sum(asked for asked, _ in found) > 10
 

@@ -129,7 +129,7 @@ def test_a_topic_that_is_made_later_is_served(tmp_path: pathlib.Path) -> None:
         tail.advance(0)
         log.ensure_topics([topic_spec(KRAKEN, TRADES)])
         append(log, 9, topic=KRAKEN)
-        deadline = CLOCK.monotonic() + 10
+        deadline = CLOCK.monotonic() + 60
         while KRAKEN.name not in {topic for topic, _ in tail.view.ends}:
             assert CLOCK.monotonic() < deadline
             tail.advance(0.01)

@@ -136,7 +136,7 @@ class Process:
             self.child.send_signal(signal.SIGCONT)
             self.child.terminate()
         try:
-            return self.child.wait(30)
+            return self.child.wait(120)
         finally:
             self.child.kill()
             self.said.close()
@@ -194,10 +194,10 @@ class Shared:
             shares = self.held().values()
             return sum(map(bool, shares)) == count and sum(map(len, shares)) == PARTITIONS
 
-        self.until(spread, 30)
+        self.until(spread, 120)
         self.until_moved(set(range(PARTITIONS)))
 
-    def until_moved(self, partitions: set[int], within_s: float = 30) -> float:
+    def until_moved(self, partitions: set[int], within_s: float = 120) -> float:
         """Until the table has got further on each of some partitions."""
         before, mine = self.head(), partitions & self.head().keys()
         return self.until(lambda: all(self.head()[p] > before[p] for p in mine), within_s)
@@ -221,7 +221,7 @@ class Shared:
     def close(self) -> None:
         for writer in self.writers:
             writer.child.kill()
-            writer.child.wait(10)
+            writer.child.wait(120)
             writer.said.close()
         self.lake.__exit__()
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.writer.sharing_lake import SESSION_S, Shared
 
-MOVED_S = 60.0
+MOVED_S = 120.0
 """Partitions must be somebody else's after about the session; generous, for a machine that is busy with other tests."""
 
 
@@ -22,7 +22,6 @@ def shared(tmp_path: pathlib.Path) -> Iterator[Shared]:
     made.close()
 
 
-@pytest.mark.timeout(180)
 def test_writers_join_leave_die_and_freeze(shared: Shared) -> None:
     first = shared.start()
     shared.until_spread(1)
@@ -55,7 +54,6 @@ def test_writers_join_leave_die_and_freeze(shared: Shared) -> None:
     )
 
 
-@pytest.mark.timeout(180)
 def test_writers_are_killed_again_and_again(shared: Shared) -> None:
     """Whoever is killed, wherever it is: in a commit of its own, in one for all, or waiting for one."""
     for _ in range(3):
@@ -75,7 +73,6 @@ def test_writers_are_killed_again_and_again(shared: Shared) -> None:
     shared.check()
 
 
-@pytest.mark.timeout(120)
 def test_once_waits_for_the_partitions_of_the_dead(shared: Shared) -> None:
     """And ends when the table has everything that was noted, whoever committed it."""
     other, dead = shared.start(), shared.start()

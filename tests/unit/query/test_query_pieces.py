@@ -85,11 +85,11 @@ def test_the_gate_refuses_what_may_not_wait_and_lets_the_rest_through():
     def stay():
         with gate.turn(5):
             inside.set()
-            leave.wait(5)
+            leave.wait(60)
 
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(stay)
-        inside.wait(5)
+        inside.wait(60)
         with pytest.raises(QueryError, match="no turn came"), gate.turn(0.01):
             pass
         leave.set()

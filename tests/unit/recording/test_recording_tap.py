@@ -48,7 +48,7 @@ def kept(folder: Path) -> list[bytes]:
 
 async def until(true: Callable[[], bool]) -> None:
     """Wait, at most 5 s."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not true():  # noqa: ASYNC110 - what is waited for is a thread's counter
             await asyncio.sleep(0.01)
 

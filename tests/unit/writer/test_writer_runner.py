@@ -70,10 +70,10 @@ def test_stop_commits_up_to_the_logs_end() -> None:
             running.set()
 
     thread, results = start([world.writer(clock=CLOCK)], stop, clock=CLOCK, on_tick=tick)
-    assert running.wait(10)
+    assert running.wait(120)
     world.trades("BTCUSDT", 1, 2, 3)
     stop.set()
-    thread.join(10)
+    thread.join(120)
     assert results[0].exit_code == 0
     assert not results[0].remaining
     world.check()
@@ -133,7 +133,7 @@ def test_a_sink_that_is_long_away_is_waited_for() -> None:
     while fault.times and thread.is_alive():
         stop.wait(0.01)
     stop.set()
-    thread.join(10)
+    thread.join(120)
     assert results[0].exit_code == 0
     assert len(world.table.rows) == 1
 
@@ -144,7 +144,7 @@ def test_an_idle_pipeline_notices_that_somebody_took_over() -> None:
     while not world.table.tokens:
         assert thread.is_alive()
     world.writer(clock=CLOCK).start()
-    thread.join(10)
+    thread.join(120)
     assert (results[0].exit_code, results[0].fenced) == (4, ("trades",))
 
 
@@ -164,12 +164,12 @@ def test_fenced_is_exit_code_four() -> None:
     thread, results = start(
         [world.writer(clock=CLOCK)], threading.Event(), clock=CLOCK, on_tick=lambda state: running.set()
     )
-    assert running.wait(10)
+    assert running.wait(120)
     while not world.table.tokens:
         assert thread.is_alive()
     world.writer(clock=CLOCK).start()
     world.trades("BTCUSDT", 1)
-    thread.join(10)
+    thread.join(120)
     assert (results[0].exit_code, results[0].fenced) == (4, ("trades",))
 
 
@@ -184,7 +184,7 @@ def test_maintenance_runs_beside_and_survives_failures() -> None:
     tables = {"trades": MemorySinkTable(world.table, fault)}
     upkeep = Upkeep(tables, MaintenanceSettings(interval_s=0.01), metrics, logging.getLogger("k2.write.test"))
     upkeep.start()
-    assert all(twice.acquire(timeout=10) for _ in range(2))
+    assert all(twice.acquire(timeout=60) for _ in range(2))
     upkeep.stop()
     assert metrics.value("k2_maintenance_runs_total", outcome="failed") >= 1
     good = Upkeep(
@@ -205,7 +205,7 @@ def test_pipelines_that_are_found_later_replace_and_join_the_others() -> None:
     world.trades("BTCUSDT", 2)
     other.trades("BTCUSDT", 7)
     stop.set()
-    thread.join(10)
+    thread.join(120)
     assert results[0].exit_code == 0
     assert (len(world.table.rows), len(other.table.rows)) == (2, 1)
     world.check()
@@ -231,8 +231,8 @@ def test_a_pipeline_that_ended_is_not_brought_back() -> None:
     while asked.acquire(blocking=False):
         pass
     for _ in range(3):
-        assert asked.acquire(timeout=10)
+        assert asked.acquire(timeout=60)
     stop.set()
-    thread.join(10)
+    thread.join(120)
     assert isinstance(results[0].failed["trades"], ZeroDivisionError)
     assert world.table.takings == 1

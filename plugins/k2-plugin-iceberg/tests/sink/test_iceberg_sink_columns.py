@@ -38,7 +38,7 @@ def asked(lake: Any, data_type: DataType, **selection: Any) -> list[dict[str, An
     try:
         table = source.table(data_type)
         newest = table.newest()
-        rows = table.scan(newest, Selection(below=dict(newest.offsets), **selection), timeout=10).rows
+        rows = table.scan(newest, Selection(below=dict(newest.offsets), **selection), timeout=60).rows
         return sorted(rows.to_pylist(), key=lambda r: (r["log_partition"], r["log_offset"]))
     finally:
         source.close()

@@ -96,7 +96,7 @@ def test_a_folder_sync_left_out_would_be_seen(lake: Any, monkeypatch: pytest.Mon
 def test_kill_storm_leaves_every_offset_exactly_once(lake: Any) -> None:
     script = Path(__file__).with_name("killed_writer.py")
     command = [sys.executable, str(script), str(lake.root), "20"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     kills = json.loads(done.stdout)["kills"]
     rows, head = lake.read(), lake.table().head()

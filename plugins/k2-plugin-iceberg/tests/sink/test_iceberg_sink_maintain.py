@@ -96,7 +96,7 @@ def test_compaction_gives_way_to_the_writer_and_loses_nothing(lake: Any, same_ro
     thread.start()
     for _ in range(25):
         parts.append(lake.ingest(table, owned, 50))
-    thread.join(30)
+    thread.join(120)
     assert not failed
     same_rows(lake.read(), *parts)
     assert table.head().offsets == lake.tape.offsets

@@ -25,7 +25,7 @@ def test_bounds_at_the_edges_of_files(busy: Any, oracle: Any) -> None:
             edges.append(Selection(below={p: near if p[1] == number else n for p, n in whole.items()}))
     assert len(edges) > 100
     for selection in edges:
-        found = source.scan(snapshot, selection, timeout=10).rows.to_pylist()
+        found = source.scan(snapshot, selection, timeout=60).rows.to_pylist()
         assert found == oracle.scan(rows, selection), selection
 
 
@@ -34,14 +34,14 @@ def test_pages_by_key_are_one_big_read(busy: Any, oracle: Any) -> None:
     snapshot = source.newest()
     for descending in (True, False):
         whole = Selection(below=snapshot.offsets, descending=descending, symbols=("BTCUSDT", "X"))
-        expected = source.scan(snapshot, whole, timeout=10).rows.to_pylist()
+        expected = source.scan(snapshot, whole, timeout=60).rows.to_pylist()
         pages: list[Any] = []
         after = None
         while True:
             page = Selection(
                 below=snapshot.offsets, descending=descending, symbols=("BTCUSDT", "X"), limit=7, after=after
             )
-            rows = source.scan(snapshot, page, timeout=10).rows.to_pylist()
+            rows = source.scan(snapshot, page, timeout=60).rows.to_pylist()
             if not rows:
                 break
             pages += rows
@@ -65,7 +65,7 @@ def test_large_files_of_several_row_groups(new_world: Any, oracle: Any, monkeypa
                     wanted = Selection(
                         below=snapshot.offsets, symbols=symbols, descending=descending, limit=limit, after=after
                     )
-                    assert source.scan(snapshot, wanted, timeout=10).rows.to_pylist() == oracle.scan(rows, wanted)
+                    assert source.scan(snapshot, wanted, timeout=60).rows.to_pylist() == oracle.scan(rows, wanted)
     stored = source.stored()
     held = [b for place in world.offsets for b in stored.load(place, 0)]
     assert sum(len(b) for b in held) == len(rows)

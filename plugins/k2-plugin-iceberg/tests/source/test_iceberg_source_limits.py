@@ -69,7 +69,7 @@ def test_closing_interrupts_what_runs(world: Any) -> None:
         threading.Event().wait(0.05)
         pool.close()
         with pytest.raises(QueryError, match="was stopped"):
-            running.result(timeout=10)
+            running.result(timeout=120)
         with pytest.raises(QueryError, match="is stopping"):
             pool.query("SELECT 1", timeout=1)
 
@@ -100,13 +100,13 @@ def test_hostile_symbols_are_only_values(busy: Any, direct: bool, monkeypatch: p
     snapshot = source.newest()
     for symbols in [*((h,) for h in HOSTILE), tuple(HOSTILE), tuple(f"S{i}'" for i in range(500))]:
         wanted = Selection(below=snapshot.offsets, symbols=symbols)
-        assert source.scan(snapshot, wanted, timeout=10).rows.num_rows == 0
+        assert source.scan(snapshot, wanted, timeout=60).rows.num_rows == 0
         both = Selection(below=snapshot.offsets, symbols=(*symbols, "X"), exchanges=("binance", "' OR true --"))
-        assert set(source.scan(snapshot, both, timeout=10).rows["symbol"].to_pylist()) == {"X"}
+        assert set(source.scan(snapshot, both, timeout=60).rows["symbol"].to_pylist()) == {"X"}
     with pytest.raises(QueryError, match="no column"):
-        source.scan(snapshot, Selection(below=snapshot.offsets, columns=("price; --",)), timeout=10)
+        source.scan(snapshot, Selection(below=snapshot.offsets, columns=("price; --",)), timeout=60)
     with pytest.raises(QueryError, match="no column"):
-        source.ohlcv(snapshot, Selection(), 1000, price='price"', quantity="quantity", timeout=10)
+        source.ohlcv(snapshot, Selection(), 1000, price='price"', quantity="quantity", timeout=60)
 
 
 def test_odd_names_in_files_are_found(world: Any) -> None:
@@ -121,7 +121,7 @@ def test_odd_names_in_files_are_found(world: Any) -> None:
         1000,
         price="price",
         quantity="quantity",
-        timeout=10,
+        timeout=60,
     ).rows.to_pylist()
     assert [(b["symbol"], b["trades"]) for b in found] == [(odd, 3)]
 
@@ -132,7 +132,7 @@ def test_extreme_numbers_do_not_break_anything(busy: Any) -> None:
     for bound in (-(10**30), 10**30, -(1 << 63), (1 << 63) - 1, 1 << 63):
         for changes in ({"start_ms": bound}, {"end_ms": bound}, {"as_of_us": bound}, {"after": (bound, "t", 0, 0)}):
             wanted: Any = {"below": snapshot.offsets, **changes}
-            assert source.scan(snapshot, Selection(**wanted), timeout=10).rows.num_rows in (0, len(busy.brute()))
+            assert source.scan(snapshot, Selection(**wanted), timeout=60).rows.num_rows in (0, len(busy.brute()))
 
 
 def test_many_threads_read_while_commits_come_in(world: Any) -> None:
@@ -143,7 +143,7 @@ def test_many_threads_read_while_commits_come_in(world: Any) -> None:
         reads = 0
         while not stop.is_set() or not reads:
             snapshot = source.newest()
-            rows = source.scan(snapshot, Selection(below=snapshot.offsets), timeout=10).rows
+            rows = source.scan(snapshot, Selection(below=snapshot.offsets), timeout=60).rows
             assert rows.num_rows == sum(snapshot.offsets.values())
             assert source.contains_snapshot(snapshot.id)
             reads += 1

@@ -62,7 +62,7 @@ def test_every_selection_equals_brute_force(busy: Any, oracle: Any, way: str) ->
     @SETTINGS
     @given(selections(dict(snapshot.offsets), keys))
     def check(selection: Selection) -> None:
-        found = source.scan(snapshot, selection, timeout=10).rows
+        found = source.scan(snapshot, selection, timeout=60).rows
         expected = oracle.scan(rows, selection)
         names = [n for n in TRADES.table_schema.names if n in found.column_names]
         assert found.schema.equals(TRADES.table_schema if selection.columns is None else found.schema)
@@ -80,7 +80,7 @@ def test_every_bar_equals_brute_force(busy: Any, oracle: Any) -> None:
     @SETTINGS
     @given(selections(dict(snapshot.offsets), keys), st.sampled_from([1, 7000, 60_000, 86_400_000, 10**15]))
     def check(selection: Selection, interval: int) -> None:
-        found = source.ohlcv(snapshot, selection, interval, price="price", quantity="quantity", timeout=10).rows
+        found = source.ohlcv(snapshot, selection, interval, price="price", quantity="quantity", timeout=60).rows
         mine = [r for r in rows if oracle.wanted(r, selection)]
         assert merged(found.to_pylist()) == bars(mine, interval, oracle.key)
 
@@ -94,7 +94,7 @@ def test_symbols_equal_brute_force(busy: Any, oracle: Any) -> None:
     @SETTINGS
     @given(selections(dict(snapshot.offsets), keys))
     def check(selection: Selection) -> None:
-        found = source.symbols(snapshot, selection, timeout=10).rows.to_pylist()
+        found = source.symbols(snapshot, selection, timeout=60).rows.to_pylist()
         expected: dict[Any, list[int]] = {}
         for row in (r for r in rows if oracle.wanted(r, selection)):
             expected.setdefault((row["symbol"], row["exchange"]), []).append(row[TRADES.order])

@@ -19,7 +19,7 @@ def everything(snapshot: Snapshot, **changes: Any) -> Selection:
 
 
 def count(source: Any, snapshot: Snapshot) -> int:
-    return int(source.scan(snapshot, everything(snapshot), timeout=10).rows.num_rows)
+    return int(source.scan(snapshot, everything(snapshot), timeout=60).rows.num_rows)
 
 
 def roll_back(world: Any, snapshot_id: int) -> None:
@@ -94,16 +94,16 @@ def test_a_snapshot_whose_files_were_swept_is_read_from_the_newest(world: Any) -
     world.commit(world.rows(40))
     world.commit(world.rows(40))
     pinned = source.newest()
-    before = source.scan(pinned, everything(pinned), timeout=10).rows
+    before = source.scan(pinned, everything(pinned), timeout=60).rows
     old = source._plan.files(pinned).path.tolist()
     world.move(2 * 86_400)
     assert world.table.maintain().counts["files_compacted"] > 0
     world.commit(world.rows(5))
     for path in old:
         Path(path).unlink(missing_ok=True)
-    assert source.scan(pinned, everything(pinned), timeout=10).rows.equals(before)
-    assert source.scan(pinned, Selection(below=world.offsets), timeout=10).rows.equals(before)
-    bars = source.ohlcv(pinned, everything(pinned), 60_000, price="price", quantity="quantity", timeout=10).rows
+    assert source.scan(pinned, everything(pinned), timeout=60).rows.equals(before)
+    assert source.scan(pinned, Selection(below=world.offsets), timeout=60).rows.equals(before)
+    bars = source.ohlcv(pinned, everything(pinned), 60_000, price="price", quantity="quantity", timeout=60).rows
     assert sum(bars["trades"].to_pylist()) == 80
 
 

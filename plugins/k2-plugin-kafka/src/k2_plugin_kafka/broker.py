@@ -18,7 +18,7 @@ from k2_plugin_kafka.cluster import EARLIEST, LATEST, Cluster, had_records
 from k2_plugin_kafka.consumer import KafkaConsumer
 from k2_plugin_kafka.lineage import Lineages
 from k2_plugin_kafka.membership import GroupMembership
-from k2_plugin_kafka.producer import KafkaProducer
+from k2_plugin_kafka.producer import Flight, KafkaProducer
 from k2_plugin_kafka.registry import Registry
 from k2_plugin_kafka.settings import KafkaSettings
 from k2_plugin_kafka.topics import Deploying
@@ -55,11 +55,16 @@ class KafkaBroker(Broker):
 
     def __init__(self, settings: KafkaSettings, context: Context) -> None:
         self._settings, self._context, self._logger = settings, context, context.logger
-        self._cluster, self._registry = Cluster(settings, context.logger), Registry(settings)
-        self._lineages = Lineages(self._registry, settings.schema_cache, context.logger, self._schemas)
+        self._metrics = metrics = context.metrics
+        self._cluster, self._registry = Cluster(settings, context.logger, metrics), Registry(settings, metrics)
+        self._lineages = Lineages(self._registry, settings.schema_cache, context.logger, self._schemas, metrics)
         self._deploying = Deploying(settings, self._cluster, self._registry, self._lineages)
         self._specs: dict[str, TopicSpec] = {}
         self._users: weakref.WeakSet[Producer | Consumer | Membership] = weakref.WeakSet()
+        self._flights = flights = dict[int, Flight]()
+        metrics.collect(
+            lambda: metrics.set("k2_kafka_unconfirmed_records", sum(f.pending for f in [*flights.values()]))
+        )
         self._closed_us = 0
 
     def plan(self, specs: Sequence[TopicSpec]) -> Sequence[TopicChange]:
@@ -83,20 +88,25 @@ class KafkaBroker(Broker):
 
     def producer(self) -> Producer:
         """A new producer."""
-        self._users.add(made := KafkaProducer(self._settings, self._logger, self._one, self._lineages))
+        made = KafkaProducer(
+            self._settings, self._logger, self._one, self._lineages, self._metrics, self._flights
+        )  # fmt: skip
+        self._users.add(made)
         return made
 
     def consumer(self, topics: Sequence[str]) -> Consumer:
         """A new consumer of all partitions of `topics`, positioned at 0."""
         held = self._named(topics)
         versions = {name: self._versions(f"{name}-value") for name in held}
-        self._users.add(made := KafkaConsumer(self._settings, self._logger, held, self.topics, versions))
+        find = self._cluster.infos
+        self._users.add(made := KafkaConsumer(self._settings, self._logger, held, find, versions, self._metrics))
         return made
 
     def join(self, name: str, topics: Sequence[str], leaving: Leaving | None = None) -> Membership:
         """A place in the consumer group of this name."""
         self._named(topics)
-        self._users.add(made := GroupMembership(self._settings, self._logger, name, topics, leaving))
+        made = GroupMembership(self._settings, self._logger, name, topics, leaving, self._metrics)
+        self._users.add(made)
         return made
 
     def register(self, name: str, topics: Sequence[str]) -> None:
@@ -130,6 +140,7 @@ class KafkaBroker(Broker):
         """Close everything that was made here."""
         for user in list(self._users):
             user.close()
+        self._cluster.close()
 
     def _schemas(self, subject: str) -> Sequence[str]:
         """k2's own lineage of a subject: of its data type, or as it was asked for."""

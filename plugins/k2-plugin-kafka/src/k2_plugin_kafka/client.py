@@ -22,6 +22,8 @@ BACKOFF_MS, LONGEST_BACKOFF_MS = 50, 1000
 REBOOTSTRAP_MS = 2000
 """A broker that starts tells for a moment of no brokers at all; the client would believe that for 5 minutes."""
 LOG_LEVEL = 4
+SLICE_S, CLOSING_S = 0.5, 10.0
+"""Longest wait in one call of a client, so that closing is noticed; longest wait for a thread that is in one."""
 AWAY = {
     KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._MSG_TIMED_OUT,
     KafkaError._TIMED_OUT_QUEUE, KafkaError._RESOLVE, KafkaError._WAIT_COORD, KafkaError._AUTHENTICATION,
@@ -31,7 +33,7 @@ AWAY = {
     KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.NETWORK_EXCEPTION,
     KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError.NOT_CONTROLLER, KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.THROTTLING_QUOTA_EXCEEDED, KafkaError.KAFKA_STORAGE_ERROR, KafkaError._IN_PROGRESS, KafkaError._STATE,
-    KafkaError._NOENT,
+    KafkaError._NOENT, KafkaError._PARTIAL,
 }  # fmt: skip
 MISSING = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, 100}
 """The last is UNKNOWN_TOPIC_ID, for which the client has no name."""
@@ -77,7 +79,7 @@ def secrets_of(settings: KafkaSettings) -> list[str]:
 
 def masked(text: str, settings: KafkaSettings) -> str:
     """A text without the settings' secrets."""
-    for secret in secrets_of(settings):
+    for secret in sorted(secrets_of(settings), key=len, reverse=True):
         text = text.replace(secret, "***")
     return text
 
@@ -140,6 +142,10 @@ def translated(settings: KafkaSettings, doing: str, told: Told | None = None) ->
         raise BrokerError(f"{_where(settings)}: {doing}: {masked(str(error), settings)}") from None
     except (TypeError, ValueError) as error:
         raise ConfigError(f"[broker]: the Kafka client: {masked(str(error), settings)}") from None
+    except TimeoutError:
+        raise away(settings, f"{doing}: no answer", told) from None
+    except RuntimeError as error:
+        raise BrokerError(f"{_where(settings)}: {doing}: {masked(str(error), settings)}") from None
 
 
 def error_of(settings: KafkaSettings, doing: str, error: KafkaError, told: Told | None = None) -> Exception:
@@ -149,7 +155,7 @@ def error_of(settings: KafkaSettings, doing: str, error: KafkaError, told: Told 
         return ConfigError(f"[broker]: the Kafka client: {masked(error.str(), settings)}")
     if code in AWAY or error.retriable():
         return BrokerAwayError(f"{text}{told or ''}; k2 doctor tells more")
-    if code in (KafkaError._BAD_MSG, KafkaError.INVALID_MSG):
+    if code in (KafkaError._BAD_MSG, KafkaError.INVALID_MSG, KafkaError._BAD_COMPRESSION):
         return LogCorruptError(text)
     return BrokerError(text)
 

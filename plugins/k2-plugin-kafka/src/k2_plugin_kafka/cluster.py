@@ -23,15 +23,15 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from k2_plugin_kafka.client import MISSING, SOON, Told, common, error_of, logger_of, translated
+from k2_plugin_kafka.client import MISSING, SOON, Told, away, common, error_of, logger_of, translated
 from k2_plugin_kafka.settings import KafkaSettings
-from k2core.plugin import BrokerError, Offsets, Partition, TopicInfo
+from k2core.plugin import BrokerError, Metrics, Offsets, Partition, TopicInfo
 
 LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 NEWEST: OffsetSpec = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
-TRIES, PAUSE_S = 40, 0.05
-"""For answers that a topic which is being made gives for a moment."""
+PAUSE_S = 0.05
+"""Between two questions, where a topic that is being made gives an answer of the moment."""
 
 
 class Cluster:
@@ -40,10 +40,11 @@ class Cluster:
     Args:
         settings: Of `[broker]`.
         logger: For the client's own lines.
+        metrics: Measures answers; None: nobody looks.
     """
 
-    def __init__(self, settings: KafkaSettings, logger: logging.Logger) -> None:
-        self.settings, self.told = settings, Told(settings)
+    def __init__(self, settings: KafkaSettings, logger: logging.Logger, metrics: Metrics | None = None) -> None:
+        self.settings, self.told, self._metrics = settings, Told(settings), metrics or Metrics()
         self._logger, self._lock = logger, threading.Lock()
         self._client: AdminClient | None = None
 
@@ -57,22 +58,36 @@ class Cluster:
                     self._client = AdminClient(given, logger=logger_of(self._logger))
             return self._client
 
+    def close(self) -> None:
+        """Let the client go; the next question makes another."""
+        with self._lock:
+            self._client = None
+
     def names(self) -> dict[str, int]:
         """Every topic of the cluster, with its number of partitions."""
         found = self._metadata("list topics").topics
-        return {name: len(one.partitions) for name, one in found.items() if one.error is None}
+        return {
+            name: len(one.partitions)
+            for name, one in found.items()
+            if one.error is None or one.error.code() not in MISSING
+        }
 
     def describe(self, names: Iterable[str]) -> dict[str, Any]:
         """The client's descriptions of those topics that there are."""
         wanted = list(names)
         if not wanted:
             return {}
-        asked = self.admin.describe_topics(TopicCollection(wanted), request_timeout=self.settings.answer_timeout_s)
+        with translated(self.settings, "describe topics", self.told):
+            asked = self.admin.describe_topics(TopicCollection(wanted), request_timeout=self.settings.answer_timeout_s)
         return {name: told for name, future in asked.items() if (told := self._unless(SOON, "describe topics", future))}
 
     def topics(self, own: Callable[[str], bool]) -> dict[str, TopicInfo]:
         """Topics whose name is of interest, with their ids."""
-        found = self.describe(name for name in self.names() if own(name))
+        return self.infos(name for name in self.names() if own(name))
+
+    def infos(self, names: Iterable[str]) -> dict[str, TopicInfo]:
+        """Those of some topics that there are, with their ids."""
+        found = self.describe(names)
         return {name: TopicInfo(name, str(one.topic_id), len(one.partitions)) for name, one in sorted(found.items())}
 
     def offsets(self, partitions: Mapping[str, int], spec: OffsetSpec) -> dict[Partition, int]:
@@ -80,10 +95,20 @@ class Cluster:
         places = {TopicPartition(name, p): spec for name, count in partitions.items() for p in range(count)}
         if not places:
             return {}
-        found = self._patiently("list offsets", lambda: self.admin.list_offsets(
-            places, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=self.settings.answer_timeout_s
-        ))  # fmt: skip
-        return {(place.topic, place.partition): told.offset for place, told in found.items()}
+        found = self._patiently(
+            "list offsets",
+            lambda: self.admin.list_offsets(
+                places, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=self.settings.answer_timeout_s
+            ),
+            lambda told: told.offset >= 0,
+        )  # the client has -1, and no error, where a leader has just died
+        offsets = {(place.topic, place.partition): told.offset for place, told in found.items()}
+        if left := [(one.topic, one.partition) for one in places if (one.topic, one.partition) not in offsets]:
+            there = self.names()  # what was removed meanwhile has no offset; of the rest nobody may think so
+            for name, number in left:
+                if number < there.get(name, 0):
+                    raise away(self.settings, f"list offsets: no answer for {name}/{number}", self.told)
+        return offsets
 
     def stamps(self, partitions: Mapping[str, int], spec: OffsetSpec) -> list[int]:
         """Times, Unix ms, that go with an offset of every partition that has one."""
@@ -149,14 +174,18 @@ class Cluster:
         self.offsets({name: len(one.partitions) for name, one in self.describe(names).items()}, LATEST)
 
     def _metadata(self, doing: str) -> Any:
-        admin = self.admin
+        admin, started = self.admin, time.monotonic()
         with translated(self.settings, doing, self.told):
             try:
                 found = admin.list_topics(timeout=self.settings.answer_timeout_s)
             except KafkaException:
                 admin.poll(0)  # what it has to say of its connections: refused, not trusted, wrong password
-                self._client = None  # another one knows nothing, and so nothing wrong
+                self._metrics.add("k2_kafka_clients_discarded_total", role="admin")
+                self.close()  # another one knows nothing, and so nothing wrong
                 raise
+        if not found.brokers:  # one that starts tells for a moment of none, and may tell of no topics
+            raise away(self.settings, f"{doing}: no broker is ready", self.told)
+        self._metrics.observe("k2_kafka_answer_seconds", time.monotonic() - started)
         self.told.heard()
         return found
 
@@ -167,22 +196,28 @@ class Cluster:
         )
         return {one: {name: entry.value for name, entry in values.items()} for one, values in found.items()}
 
-    def _patiently(self, doing: str, ask: Callable[[], Mapping[Any, Any]]) -> dict[Any, Any]:
+    def _patiently(
+        self, doing: str, ask: Callable[[], Mapping[Any, Any]], whole: Callable[[Any], bool] = lambda told: True
+    ) -> dict[Any, Any]:
         """Ask again while a topic that was just made, or whose leader moved, is not known everywhere yet."""
-        for turn in range(TRIES):
+        until, last = time.monotonic() + self.settings.answer_timeout_s, False
+        while True:
             with translated(self.settings, doing, self.told):
                 asked = ask()
-            passing = SOON if turn < TRIES - 1 else MISSING
-            found = {key: self._unless(passing, doing, future) for key, future in asked.items()}
-            if all(told is not None for told in found.values()):
-                break
+            last = last or time.monotonic() > until
+            every = {key: self._unless(MISSING if last else SOON, doing, future) for key, future in asked.items()}
+            found = {key: told for key, told in every.items() if told is not None and whole(told)}
+            if last or len(found) == len(every):
+                return found
+            last = time.monotonic() > until - PAUSE_S
             threading.Event().wait(PAUSE_S)
-        return {key: told for key, told in found.items() if told is not None}
 
     def _unless(self, passing: set[int], doing: str, future: Any) -> Any:
         """An answer; None for an error that may be passed over."""
         try:
             return future.result(2 * self.settings.answer_timeout_s)
+        except TimeoutError:
+            raise away(self.settings, f"{doing}: no answer", self.told) from None
         except KafkaException as error:
             if error.args[0].code() in passing:
                 return None

@@ -5,31 +5,35 @@ so once a partition has none left): "nothing there" is an answer, never a guess 
 also behind the last record, are passed.
 
 Faults survived: brokers killed, frozen, restarted (`BrokerAwayError`, then it reads on from where it was), a leader
-moved. Faults told: retention passed its place, or the place was never given out (`OffsetGoneError`); the topic is another
-one now (`TopicChangedError`); bytes whose checksum is wrong (`LogCorruptError`).
+moved, closed while another thread reads. Faults told: retention passed its place, or the place was never given out
+(`OffsetGoneError`); the topic is another one now (`TopicChangedError`); bytes whose checksum is wrong
+(`LogCorruptError`). A poll that fails has handed out nothing, and moved nothing.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer as Client
-from confluent_kafka import KafkaError, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from k2_plugin_kafka.blocks import Versions, blocks_of
-from k2_plugin_kafka.client import MISSING, Told, away, common, error_of, logger_of, translated
+from k2_plugin_kafka.client import CLOSING_S, MISSING, SLICE_S, Told, away, common, error_of, logger_of, translated
+from k2_plugin_kafka.identity import Identity
 from k2_plugin_kafka.settings import KafkaSettings
 from k2core.plugin import (
     BrokerError,
     Consumer,
+    K2Error,
     LogBlock,
+    Metrics,
     OffsetGoneError,
     Offsets,
     Partition,
-    TopicChangedError,
     TopicInfo,
 )
 
@@ -46,8 +50,9 @@ class KafkaConsumer(Consumer):
         settings: Of `[broker]`.
         logger: For the client's own lines.
         topics: What to read, as it is now.
-        find: Topics as they are at another time.
+        find: Those of some names as they are at another time.
         versions: By topic.
+        metrics: Counts clients that were given up.
     """
 
     def __init__(
@@ -55,34 +60,54 @@ class KafkaConsumer(Consumer):
         settings: KafkaSettings,
         logger: logging.Logger,
         topics: Mapping[str, TopicInfo],
-        find: Callable[[], Mapping[str, TopicInfo]],
+        find: Callable[[Iterable[str]], Mapping[str, TopicInfo]],
         versions: dict[str, Versions],
+        metrics: Metrics,
     ) -> None:
-        self._settings, self._logger, self._topics, self._find = settings, logger, topics, find
-        self._versions, self._told = versions, Told(settings)
+        self._settings, self._logger, self._identity = settings, logger, Identity(topics, find)
+        self._versions, self._told, self._metrics = versions, Told(settings), metrics
         self._at: dict[Partition, int] = {(n, p): 0 for n, t in topics.items() for p in range(t.partitions)}
         self._wanted = frozenset(self._at)
         self._assigned: set[Partition] = set()
         self._ended: set[Partition] = set()
         self._sought: set[Partition] = set()
         self._doubted: dict[Partition, int] = {}
+        self._refused: dict[Partition, int] = {}
         self._held: set[Partition] = set()
         self._client: Client | None = None
+        self._reading, self._closed = threading.Lock(), False
 
     def poll(self, max_records: int, timeout: float) -> Sequence[LogBlock]:
         """The next blocks. See `Consumer.poll`; 0 waits only for what brokers have not answered yet."""
-        started = time.monotonic()
-        with translated(self._settings, "read", self._told):
-            blocks = self._taken(self._placed().consume(min(max_records, ASK_MOST), 0))
-            while not blocks:
-                now = time.monotonic()
-                if (left := started + timeout - now) <= 0 and self._ended >= self._wanted:
-                    return []
-                if left <= 0 and (left := started + timeout + self._settings.answer_timeout_s - now) <= 0:
-                    self._begin_anew()
-                    raise away(self._settings, "read: no answer", self._told)
-                blocks = self._taken(self._next(self._placed(), min(max_records, ASK_MOST), left))
-            return self._filled(blocks, max_records)
+        with self._reading:
+            before = dict(self._at)
+            try:
+                with translated(self._settings, "read", self._told):
+                    blocks = self._read(max_records, time.monotonic() + timeout)
+                if blocks:
+                    self._identity.check()
+            except BaseException:
+                self._at = before
+                self._drop(list(before))
+                raise
+            return blocks
+
+    def _read(self, most: int, until: float) -> list[LogBlock]:
+        # What came since is taken at first: `_ended` tells of ends as they were at the last poll.
+        blocks = [] if self._closed else self._taken(self._placed().consume(min(most, ASK_MOST), 0))
+        while not blocks:
+            if self._closed:
+                raise BrokerError("read: the log was closed")
+            left = until - time.monotonic()
+            if left <= 0 and self._ended >= self._wanted:
+                return []
+            if left <= -self._settings.answer_timeout_s:
+                self._metrics.add("k2_kafka_clients_discarded_total", role="reader")
+                self._begin_anew()
+                raise away(self._settings, "read: no answer", self._told)
+            wait = left if left > 0 else left + self._settings.answer_timeout_s
+            blocks = self._taken(self._next(self._placed(), min(most, ASK_MOST), min(wait, SLICE_S)))
+        return self._filled(blocks, most)
 
     def _filled(self, blocks: list[LogBlock], most: int) -> list[LogBlock]:
         """Blocks, and those that follow at once; what fails now is met by the next poll, which has nothing to lose."""
@@ -90,7 +115,7 @@ class KafkaConsumer(Consumer):
         while count < most and more >= BACKLOG and not self._ended >= self._wanted:
             try:
                 found = self._taken(self._placed().consume(min(most - count, ASK_MOST), FILL_S))
-            except BrokerError:
+            except (K2Error, KafkaException):
                 break
             more = sum(map(len, found))
             count, blocks = count + more, blocks + found
@@ -111,18 +136,25 @@ class KafkaConsumer(Consumer):
         return {place: self._at[place] for place in self._wanted}
 
     def close(self) -> None:
-        """Close the client."""
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        """Close the client; a poll that another thread is in ends within a second, by an error."""
+        self._closed = True
+        if self._reading.acquire(timeout=CLOSING_S):
+            try:
+                self._begin_anew()
+            finally:
+                self._reading.release()
 
     def _begin_anew(self) -> None:
         """Another client at the next poll: it knows nothing of the brokers, and so nothing wrong."""
         self._drop(list(self._at))
-        self.close()
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
     def _next(self, client: Client, most: int, timeout: float) -> list[Message]:
         """Wait for one message, and take what came with it: `consume` alone would wait until it has all."""
+        if found := client.consume(most, 0):
+            return found
         first = client.poll(timeout)
         if first is None:
             return []
@@ -139,6 +171,7 @@ class KafkaConsumer(Consumer):
         if self._client is None:
             self._client = Client(self._properties(), logger=logger_of(self._logger))
             self._assigned, self._held = set(), set()
+            self._identity.doubt()
         if self._assigned == self._wanted:
             return self._client
         client, stay = self._client, self._assigned & self._wanted
@@ -155,22 +188,45 @@ class KafkaConsumer(Consumer):
         return client
 
     def _taken(self, messages: list[Message]) -> list[LogBlock]:
-        """Blocks of what was read; positions move on."""
-        if not messages:
-            return []
-        try:
-            ends: list[Message] = []
-            if any(map(Message.error, messages)):
-                ends = [one for one in messages if one.error() is not None and self._is_end(one)]
-                messages = [one for one in messages if one.error() is None]
-            blocks = blocks_of(messages, self._versions)
-        except BaseException:
-            self._drop(list(self._at))  # what was taken from the client is not handed out: it is read again
-            raise
-        found = [block for one in blocks if (block := self._passed(one)) is not None]
+        """Blocks of what was read; positions move on.
+
+        Raises:
+            K2Error: What a partition has next is no record; what came before it was taken at an earlier call.
+        """
+        ends: list[Message] = []
+        if any(map(Message.error, messages)):
+            ends = [one for one in messages if one.error() is not None]
+            wrong = next((one for one in ends if one.error().code() != KafkaError._PARTITION_EOF), None)  # type: ignore[union-attr]
+            if wrong is messages[0]:
+                return self._left(wrong)
+            if wrong is not None:
+                found = self._taken(messages[: messages.index(wrong)])
+                self._drop(list(self._at))  # it comes again, and first
+                return found
+            messages = [one for one in messages if one.error() is None]
+        found = [block for one in blocks_of(messages, self._versions) if (block := self._passed(one)) is not None]
         for end in ends:
             self._pass_end((str(end.topic()), int(end.partition() or 0)), int(end.offset() or 0))
         return found
+
+    def _left(self, event: Message) -> list[LogBlock]:
+        """What is said of a place that was left since is passed over; where it is said twice, the place was not left: the
+        client names the begin of a batch, and a reader may stand within it.
+
+        Raises:
+            BrokerError: It is said of where this reader is.
+        """
+        error, place = event.error(), (str(event.topic()), int(event.partition() or 0))
+        offset, at = event.offset(), self._at.get(place, -1)
+        assert error is not None
+        self._drop(list(self._at))
+        gone = error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, *MISSING)
+        if offset is not None and 0 <= offset != at and (gone or self._refused.get(place) != at):
+            self._refused[place] = at
+            return []  # what is gone names the very offset that was asked for
+        if gone:
+            raise self._gone(place, error)
+        raise error_of(self._settings, f"read {place[0]}/{place[1]} at {at}", error, self._told)
 
     def _passed(self, block: LogBlock) -> LogBlock | None:
         """A block, with its place passed; None for one that does not belong there."""
@@ -211,34 +267,13 @@ class KafkaConsumer(Consumer):
         self._doubted.pop(place, None)
         return True
 
-    def _is_end(self, event: Message) -> bool:
-        """Whether an event says that a partition has no more for now.
-
-        Raises:
-            BrokerError: It says anything else.
-        """
-        error, place = event.error(), (str(event.topic()), int(event.partition() or 0))
-        assert error is not None
-        if error.code() == KafkaError._PARTITION_EOF:
-            return True
-        offset = event.offset()
-        if offset is not None and offset >= 0 and offset != self._at.get(place):
-            return False  # about a place that was left since
-        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, *MISSING):
-            raise self._gone(place, error)
-        raise error_of(self._settings, f"read {place[0]}/{place[1]}", error, self._told)
-
     def _gone(self, place: Partition, error: KafkaError) -> Exception:
-        topic, now = place[0], self._find()
-        if topic not in now or now[topic].id != self._topics[topic].id:
-            found = f"its id is {now[topic].id} now" if topic in now else "it is gone"
-            return TopicChangedError(
-                f"topic {topic} (id {self._topics[topic].id}) was deleted or made anew while it was read: {found}"
-            )
+        self._identity.doubt()
+        self._identity.check()
         if error.code() in MISSING:
-            return error_of(self._settings, f"read {topic}/{place[1]}", error, self._told)
+            return error_of(self._settings, f"read {place[0]}/{place[1]}", error, self._told)
         return OffsetGoneError(
-            f"{topic}/{place[1]}: offset {self._at.get(place, 0)} is not in the log: retention removed it, or it was never "
+            f"{place[0]}/{place[1]}: offset {self._at.get(place, 0)} is not in the log: retention removed it, or it was never "
             f"given out ({error.str()})"
         )
 
@@ -248,8 +283,8 @@ class KafkaConsumer(Consumer):
             "fetch.error.backoff.ms": 100,
             "fetch.queue.backoff.ms": 5,
             "queued.min.messages": 1_000_000,
-            "check.crcs": True,
             **common(settings, "reader", self._told),
+            "check.crcs": True,
             "group.id": f"{settings.group_prefix}-reader",  # the client wants one; it is never joined
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,

@@ -19,7 +19,6 @@ from k2core.plugin import Clock, Finding, K2Error
 LIMIT_S, ANSWER_S = 1.5, 1.2
 OLDEST = (3, 7)
 OFFSETS, CLOCK = "__consumer_offsets", "broker clock"
-CLOCK = "broker clock"
 """Where it is not told in time, that says nothing against it; brokers that do not answer are told by themselves."""
 START = "start Kafka, or set broker.bootstrap_servers"
 
@@ -48,16 +47,20 @@ def look(settings: KafkaSettings, own: Callable[[str], bool], clock: Clock, logg
     wait(asked.values(), LIMIT_S)
     pool.shutdown(wait=False, cancel_futures=True)
     found = [one for name, future in asked.items() for one in _told(name, future, jobs[name][1], settings)]
+    if not found[0].ok:  # what is wrong with brokers is told once
+        found = [_not_compared("see broker") if one.name == CLOCK and not one.ok else one for one in found]
     return [replace(one, repair="") if one.ok else one for one in found]
+
+
+def _not_compared(why: str) -> Finding:
+    return Finding(CLOCK, True, f"not compared: {why}", checked=False)
 
 
 def _told(name: str, future: Future[list[Finding]], repair: str, settings: KafkaSettings) -> list[Finding]:
     if not future.done() and name == CLOCK:
-        return [Finding(name, True, f"not compared: no answer within {LIMIT_S:g} s")]
+        return [_not_compared(f"no answer within {LIMIT_S:g} s")]
     if not future.done():
-        return [
-            Finding(name, name == CLOCK, f"{'not compared: ' * (name == CLOCK)}no answer within {LIMIT_S:g} s", repair)
-        ]
+        return [Finding(name, False, f"no answer within {LIMIT_S:g} s", repair)]
     error = future.exception()
     if error is None:
         return future.result()
@@ -105,7 +108,7 @@ def _clock(cluster: Cluster, own: Callable[[str], bool], clock: Clock, logger: l
     settings, names = cluster.settings, cluster.names()
     topic = next((name for name in names if own(name)), None)
     if topic is None:
-        return Finding(CLOCK, True, "not compared: there is no topic of k2 yet")
+        return _not_compared("there is no topic of k2 yet")
     with translated(settings, "compare clocks"):
         given = {**common(settings, "clock", Told(settings)), "group.id": f"{settings.group_prefix}.clock"}
         client = Client({**given, "enable.auto.commit": False}, logger=logger_of(logger))
@@ -116,7 +119,7 @@ def _clock(cluster: Cluster, own: Callable[[str], bool], clock: Clock, logger: l
     here_ms = clock.now_ms()
     newest = cluster.stamps({OFFSETS: cluster.names().get(OFFSETS, 0)}, NEWEST)
     if not newest:
-        return Finding(CLOCK, True, f"not compared: {OFFSETS} may not be read")
+        return _not_compared(f"{OFFSETS} may not be read")
     apart = (max(newest) - here_ms) / 1000
     text = f"{abs(apart):.2f} s {'ahead of' if apart > 0 else 'behind'} this machine's"
     repair = "set both clocks by NTP: timedatectl set-ntp true"

@@ -3,24 +3,36 @@
 Cooperative rebalancing: who keeps a partition is not interrupted. `leaving` is called before partitions are given up.
 Its offsets are notes for lag tools, read by nobody here. Faults survived: members that die or freeze (the others get
 their share after `session_timeout_s`), brokers that are away (the share is nothing until they are back, for it may be
-somebody else's), a note that is refused (told once).
+somebody else's), a note that is refused (told once). Told: brokers that will not have this member at all, by an error that
+says why; it asks again as long as it is asked.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from confluent_kafka import Consumer as Client
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from k2_plugin_kafka.client import Told, away, common, logger_of, translated
+from k2_plugin_kafka.client import CLOSING_S, Told, away, common, logger_of, masked, translated
 from k2_plugin_kafka.settings import KafkaSettings
-from k2core.plugin import Leaving, Membership, Offsets, Partition
+from k2core.plugin import BrokerError, ConfigError, Leaving, Membership, Metrics, Offsets, Partition
 
 ALLOWED_S = 6.0
 """Brokers' own `group.min.session.timeout.ms`, where nobody lowered it."""
+REFUSED = {
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "let this user Read groups that begin with broker.group_prefix",
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "let this user Read and Describe k2's topics",
+    KafkaError.INCONSISTENT_GROUP_PROTOCOL: "somebody who is not k2 is in this group: end it, or set broker.group_prefix",
+    KafkaError.INVALID_GROUP_ID: "set broker.group_prefix",
+    KafkaError.GROUP_MAX_SIZE_REACHED: "raise group.max.size on the brokers",
+    KafkaError._FATAL: "",
+}
+"""Answers that mean that this member gets nothing until somebody does something, and what."""
 
 
 class GroupMembership(Membership):
@@ -32,22 +44,35 @@ class GroupMembership(Membership):
         name: The group.
         topics: Whose partitions are shared out.
         leaving: Called before partitions are given up.
+        metrics: Counts what is given and taken.
     """
 
     def __init__(
-        self, settings: KafkaSettings, logger: logging.Logger, name: str, topics: Sequence[str], leaving: Leaving | None
+        self,
+        settings: KafkaSettings,
+        logger: logging.Logger,
+        name: str,
+        topics: Sequence[str],
+        leaving: Leaving | None,
+        metrics: Metrics,
     ) -> None:
+        self._metrics, self._asked = metrics, time.monotonic()
         self._settings, self._logger, self._topics, self._leaving = settings, logger, list(topics), leaving
         self._group = f"{settings.group_prefix}.{name}"
         self._told, self._held = Told(settings), set[Partition]()
         self._failed: Exception | None = None
         self._refused = False
         self._session_s = settings.session_timeout_s
+        self._asking = threading.RLock()
         self._client = self._joined()
 
     def partitions(self) -> frozenset[Partition]:
         """This member's share; see `Membership.partitions`."""
-        self._serve()
+        before, self._asked = self._asked, time.monotonic()
+        if not self._held:
+            self._metrics.add("k2_kafka_unassigned_seconds_total", self._asked - before)
+        with self._asking:
+            self._serve()
         if self._failed is not None:
             failed, self._failed = self._failed, None
             raise failed
@@ -61,13 +86,17 @@ class GroupMembership(Membership):
         try:
             if wanted:
                 self._client.commit(offsets=wanted, asynchronous=True)
-        except KafkaException as error:
+        except (KafkaException, RuntimeError) as error:  # the latter where it was closed
             self._note_refused(error.args[0])
 
     def close(self) -> None:
         """Leave the group."""
         self._leaving = None  # what was to be committed was: whoever closes is done
-        self._client.close()
+        if self._asking.acquire(timeout=CLOSING_S):
+            try:
+                self._client.close()
+            finally:
+                self._asking.release()
 
     def _joined(self) -> Client:
         with translated(self._settings, f"join group {self._group}", self._told):
@@ -82,14 +111,25 @@ class GroupMembership(Membership):
                 message = self._client.poll(0)
                 if message is None:
                     return
-                if (error := message.error()) is not None and error.code() == KafkaError.INVALID_SESSION_TIMEOUT:
-                    self._take_longer()
-                elif error is None:
+                if (error := message.error()) is None:
                     self._told.heard()
+                elif error.code() == KafkaError.INVALID_SESSION_TIMEOUT:
+                    self._take_longer()
+                elif error.code() in REFUSED and not self._held:
+                    said = masked(error.str(), self._settings)
+                    raise BrokerError(f"group {self._group}: {said}: {REFUSED[error.code()]}".rstrip(": "))
 
     def _take_longer(self) -> None:
+        """Ask again with what brokers allow where nobody changed it.
+
+        Raises:
+            ConfigError: They refuse that too.
+        """
         if self._session_s >= ALLOWED_S:
-            return
+            raise ConfigError(
+                f"brokers refuse a session of {self._session_s:g} s: set broker.session_timeout_s between their "
+                "group.min.session.timeout.ms and group.max.session.timeout.ms"
+            )
         self._session_s = ALLOWED_S
         self._logger.warning(
             "brokers refuse session_timeout_s=%g: a writer that dies is noticed after %g s; lower "
@@ -101,11 +141,13 @@ class GroupMembership(Membership):
     def _given(self, client: Client, places: list[TopicPartition]) -> None:
         client.incremental_assign([TopicPartition(one.topic, one.partition, 0) for one in places])
         client.pause(places)
+        self._count("given", places)
         self._told.heard()
         self._held |= _named(places)
 
     def _asked_back(self, client: Client, places: list[TopicPartition]) -> None:
         going = _named(places) & self._held
+        self._count("asked-back", places)
         try:
             if self._leaving is not None and going:
                 self._leaving(frozenset(going))
@@ -117,8 +159,13 @@ class GroupMembership(Membership):
     def _lost(self, client: Client, places: list[TopicPartition]) -> None:
         """Somebody else may have had them for a while: nothing may be committed for them any more."""
         self._logger.warning("partitions lost group=%s count=%d%s", self._group, len(places), self._told)
+        self._count("lost", places)
         self._held -= _named(places)
         client.incremental_unassign(places)
+
+    def _count(self, kind: str, places: list[TopicPartition]) -> None:
+        if places:
+            self._metrics.add("k2_kafka_rebalances_total", kind=kind)
 
     def _noted(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
         refused = error or next((one.error for one in places if one.error is not None), None)
@@ -128,7 +175,7 @@ class GroupMembership(Membership):
         else:
             self._note_refused(refused)
 
-    def _note_refused(self, error: KafkaError) -> None:
+    def _note_refused(self, error: object) -> None:
         if not self._refused:
             self._refused = True
             self._logger.warning(

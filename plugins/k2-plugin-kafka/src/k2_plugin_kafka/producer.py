@@ -11,6 +11,7 @@ Faults survived: brokers killed, frozen, restarted, a leader moved, a full buffe
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -20,13 +21,15 @@ from confluent_kafka import KafkaError
 from confluent_kafka import Message as Report
 from confluent_kafka import Producer as Client
 
-from k2_plugin_kafka.client import MISSING, Told, away, common, error_of, logger_of, translated
+from k2_plugin_kafka.client import CLOSING_S, MISSING, SLICE_S, Told, away, common, error_of, logger_of, translated
 from k2_plugin_kafka.framing import FRAME, Message, has_symbol, head_of, messages_of
 from k2_plugin_kafka.lineage import Lineages
 from k2_plugin_kafka.settings import KafkaSettings
 from k2core.plugin import (
+    BrokerAwayError,
     BrokerError,
     EncodedBatch,
+    Metrics,
     Offsets,
     Partition,
     Producer,
@@ -39,7 +42,6 @@ OVERHEAD = 1024
 """Bytes that a record may have around its value: key and header of its batch."""
 LATE_S = 5.0
 """Reports come within the delivery timeout; who waits so much longer has a client that lost them."""
-SLICE_S = 0.5
 CHUNK = 2000
 """Records handed over at once: by then the first of them are on their way."""
 
@@ -54,7 +56,7 @@ class Flight:
     @property
     def pending(self) -> int:
         """Records without a report."""
-        return self.sent - sum(map(len, self._reports.values()))
+        return self.sent - sum(map(len, list(self._reports.values())))
 
     def of(self, topic: str, partition: int) -> Callable[[KafkaError | None, Report], None]:
         """What the client calls for every record of a partition: the hot line of this plugin."""
@@ -83,6 +85,8 @@ class KafkaProducer(Producer):
         logger: Says what was thrown away.
         find: The topic of a name, asked anew where told so.
         lineages: Ids of versions.
+        metrics: Counts what becomes of appends.
+        flights: What is under way, by producer, for who measures.
     """
 
     def __init__(
@@ -91,36 +95,54 @@ class KafkaProducer(Producer):
         logger: logging.Logger,
         find: Callable[[str], TopicInfo],
         lineages: Lineages,
+        metrics: Metrics,
+        flights: dict[int, Flight],
     ) -> None:
         self._settings, self._logger, self._find, self._lineages = settings, logger, find, lineages
-        self._told = Told(settings)
+        self._told, self._metrics, self._flights = Told(settings), metrics, flights
         self._client: Client | None = None
         self._topics: dict[str, TopicInfo] = {}
         self._heads: dict[tuple[str, int], tuple[bytes, bool]] = {}
-        self._closed = False
+        self._appending, self._closed = threading.Lock(), False
 
     def produce(self, batches: Sequence[EncodedBatch]) -> Offsets:
         """Append batches. See `Producer.produce`."""
-        batches = [batch for batch in batches if len(batch.sizes)]
-        for batch in batches:
-            self._check(batch)
-        if not batches:
+        with self._appending:
+            return self._produced(batches)
+
+    def _produced(self, batches: Sequence[EncodedBatch]) -> Offsets:
+        if self._closed:
+            raise BrokerError("append: the log was closed")
+        if not (batches := [batch for batch in batches if len(batch.sizes)]):
             return {}
-        flight = Flight()
+        self._flights[id(self)] = flight = Flight()
         try:
-            self._send(batches, flight)
-            self._await(flight)
-        except BaseException:
-            self._throw_away()
+            for batch in batches:
+                self._check(batch)
+            return self._confirmed(batches, flight)
+        except BaseException as error:
+            self._metrics.add("k2_kafka_append_failures_total", reason=_reason(error, flight))
+            if not isinstance(error, SchemaError):  # then nothing was handed over
+                self._discard()
             raise
+        finally:
+            del self._flights[id(self)]
+
+    def _confirmed(self, batches: Sequence[EncodedBatch], flight: Flight) -> Offsets:
+        started = time.monotonic()
+        self._send(batches, flight)
+        self._await(flight)
         if refused := flight.refused():
-            self._throw_away()
             raise self._failure(flight, refused)
+        self._metrics.observe("k2_kafka_delivery_seconds", time.monotonic() - started)
         return flight.ends()
 
     def close(self) -> None:
-        """Stop; a call that another thread is in ends within a second."""
+        """Stop, and let the client go; a call that another thread is in ends within a second."""
         self._closed = True
+        if self._appending.acquire(timeout=CLOSING_S):
+            self._throw_away()
+            self._appending.release()
 
     def _check(self, batch: EncodedBatch) -> None:
         """Refuse what can never be appended, before anything is."""
@@ -152,7 +174,7 @@ class KafkaProducer(Producer):
             raise SchemaError(
                 f"subject {subject} has schemas 1 to {len(held.schemas)} in the registry, not {version}: run k2 topics apply"
             )
-        return head_of(found), has_symbol(held.schemas[version - 1])
+        return head_of(found), has_symbol(held.order[version - 1])
 
     def _send(self, batches: Sequence[EncodedBatch], flight: Flight) -> None:
         client = self._opened()
@@ -218,7 +240,6 @@ class KafkaProducer(Producer):
 
     def _of(self, doing: str, error: KafkaError) -> Exception:
         if error.code() in MISSING:
-            self._topics.clear()
             self._heads.clear()
             return TopicMissingError(f"{doing}: {error.str()}: run k2 topics apply")
         return error_of(self._settings, doing, error, self._told)
@@ -244,8 +265,24 @@ class KafkaProducer(Producer):
             "delivery.timeout.ms": int(settings.delivery_timeout_s * 1000),
         }
 
+    def _discard(self) -> None:
+        """Throw the client away after a failure, and look for topics anew: one that is gone times out like any other."""
+        self._topics.clear()
+        if self._client is not None:
+            self._metrics.add("k2_kafka_clients_discarded_total", role="producer")
+            self._throw_away()
+
     def _throw_away(self) -> None:
         client, self._client = self._client, None
         if client is not None:
             client.purge()
             client.flush(0)
+
+
+def _reason(error: BaseException, flight: Flight) -> str:
+    """Why an append failed, as it is counted."""
+    if isinstance(error, TopicMissingError):
+        return "missing"
+    if isinstance(error, BrokerAwayError):
+        return "away"
+    return "unconfirmed" if any(one is None for one in flight.refused()) else "refused"

@@ -17,12 +17,14 @@ from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
 
 from k2_plugin_kafka.settings import KafkaSettings
-from k2core.plugin import BrokerAwayError, SchemaError
+from k2core.plugin import BrokerAwayError, Metrics, SchemaError
 
 REST_S = 2.0
 """A registry that did not answer is not asked again for so long: its timeout would be paid for every subject."""
 SUITABLE = frozenset({"BACKWARD", "BACKWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE"})
 """Levels under which every newer schema reads what older ones wrote."""
+MOST = 8 << 20
+"""Bytes of an answer, at most."""
 ACCEPT = "application/vnd.schemaregistry.v1+json, application/json"
 
 
@@ -31,10 +33,11 @@ class Registry:
 
     Args:
         settings: Address, credentials, timeout.
+        metrics: Counts requests; None: nobody looks.
     """
 
-    def __init__(self, settings: KafkaSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: KafkaSettings, metrics: Metrics | None = None) -> None:
+        self._settings, self._metrics = settings, metrics or Metrics()
         self._urls = [urlsplit(url.strip().rstrip("/")) for url in settings.schema_registry_url.split(",")]
         self._lock, self._rests_until, self._why = threading.Lock(), float("-inf"), ""
 
@@ -44,8 +47,9 @@ class Registry:
         status, numbers = self._ask("GET", path)
         if status == 404:
             return []
-        found = [self._told(self._ask("GET", f"{path}/{number}"), subject) for number in sorted(numbers)]
-        return [(int(one["id"]), str(one["schema"])) for one in found]
+        each = self._shaped(self._told((status, numbers), subject), list)
+        found = [self._described(self._ask("GET", f"{path}/{number}"), subject) for number in sorted(each, key=_number)]
+        return [(one, str(schema)) for one, schema in found]
 
     def register(self, subject: str, schema: str) -> int:
         """Register a schema; the same again is the same id.
@@ -54,12 +58,14 @@ class Registry:
             SchemaError: It is not compatible with those that are there.
         """
         answer = self._ask("POST", f"/subjects/{quote(subject, safe='')}/versions", {"schema": schema})
-        return int(self._told(answer, subject)["id"])
+        return self._id(self._shaped(self._told(answer, subject), dict))
 
     def level(self, subject: str = "") -> str:
         """The compatibility level of a subject, or the global one; empty where none is set."""
         status, answer = self._ask("GET", f"/config/{quote(subject, safe='')}".rstrip("/"))
-        return "" if status == 404 else str(answer.get("compatibilityLevel", ""))
+        if status == 404:
+            return ""
+        return str(self._shaped(self._told((status, answer), subject or "any"), dict).get("compatibilityLevel", ""))
 
     def set_level(self, subject: str, level: str) -> None:
         """Set the compatibility level of a subject."""
@@ -72,7 +78,22 @@ class Registry:
 
     def subjects(self) -> int:
         """How many subjects there are."""
-        return len(self._told(self._ask("GET", "/subjects"), "all subjects"))
+        return len(self._shaped(self._told(self._ask("GET", "/subjects"), "all subjects"), list))
+
+    def _described(self, answer: tuple[int, Any], subject: str) -> tuple[int, str]:
+        """Id and schema of one version."""
+        held = self._shaped(self._told(answer, subject), dict)
+        return self._id(held), str(self._shaped(held.get("schema"), str))
+
+    def _id(self, held: dict[str, Any]) -> int:
+        """An id, which must fit into the four bytes that a record has for it."""
+        found = self._shaped(held.get("id"), int)
+        return int(found) if 0 <= found < 1 << 32 else self._shaped(None, int)
+
+    def _shaped(self, answer: Any, kind: type) -> Any:
+        if not isinstance(answer, kind) or isinstance(answer, bool):
+            raise self._unavailable(f"it answers with {str(answer)[:50]!r}, which is no answer of a schema registry")
+        return answer
 
     def _told(self, answer: tuple[int, Any], subject: str) -> Any:
         status, body = answer
@@ -103,11 +124,16 @@ class Registry:
                 why = f"{type(error).__name__}: {error}"
                 continue
             if status < 500 and status not in (401, 403):
+                self._count("refused" if status in (409, 422) else "answered")
                 return status, answer
             why = f"it answers {status}"
+        self._count("away")
         with self._lock:
             self._rests_until, self._why = time.monotonic() + REST_S, why
         raise self._unavailable(why)
+
+    def _count(self, outcome: str) -> None:
+        self._metrics.add("k2_kafka_registry_requests_total", outcome=outcome)
 
     def _call(self, url: SplitResult, method: str, path: str, body: object) -> tuple[int, Any]:
         link = self._connection(url)
@@ -115,12 +141,21 @@ class Registry:
             text = None if body is None else json.dumps(body)
             link.request(method, url.path + path, text, self._headers())
             answer = link.getresponse()
-            read = answer.read()
+            read = self._body(answer, time.monotonic() + self._settings.schema_registry_timeout_s)
             if answer.status >= 500 or answer.status in (401, 403):
                 return answer.status, {}
             return answer.status, json.loads(read or b"null")
         finally:
             link.close()
+
+    def _body(self, answer: http.client.HTTPResponse, until: float) -> bytes:
+        """All of an answer; one that comes in drops has its time too."""
+        read = b""
+        while piece := answer.read1(MOST):
+            read += piece
+            if len(read) > MOST or time.monotonic() > until:
+                raise ValueError("its answer does not end")
+        return read
 
     def _connection(self, url: SplitResult) -> http.client.HTTPConnection:
         timeout = self._settings.schema_registry_timeout_s
@@ -143,6 +178,10 @@ class Registry:
             f"the schema registry at {self._settings.schema_registry_url} cannot be used: {why}; "
             "see broker.schema_registry_url, and k2 doctor"
         )
+
+
+def _number(version: object) -> int:
+    return version if isinstance(version, int) else 0
 
 
 def canonical(schema: str) -> str:

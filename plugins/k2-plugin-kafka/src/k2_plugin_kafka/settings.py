@@ -28,10 +28,12 @@ OWNED = {
 FIXED = {
     "enable.idempotence", "enable.auto.commit", "enable.auto.offset.store", "auto.offset.reset", "enable.partition.eof",
     "isolation.level", "partition.assignment.strategy", "group.protocol", "allow.auto.create.topics", "transactional.id",
-    "delivery.report.only.error", "partitioner", "group.instance.id",
+    "delivery.report.only.error", "partitioner", "group.instance.id", "check.crcs", "auto.commit.enable",
+    "default.topic.config", "on_delivery", "dr_cb", "error_cb", "on_commit", "logger", "group.protocol.type",
+    "group.remote.assignor", "produce.offset.report",
 }  # fmt: skip
 """Properties on whose value it rests that nothing is lost."""
-SECRET = re.compile(r"password|secret|token|jaas|credential|\.pem$")
+SECRET = re.compile(r"password|passphrase|secret|token|jaas|credential|oauthbearer\.config|\.pem$")
 """Properties of the client whose values are shown nowhere."""
 
 

@@ -10,7 +10,7 @@
     s:STREAM  number of a stream
     m:NUMBER  its mark
     t:SLOT:NUMBER  its largest mark key in a slot, which becomes the mark when the slot goes
-    k:SLOT:KIND    there is a key of that slot: `m` members, `p` pages
+    k:SLOT:KIND    there is a key of that slot: `m` and `m2` members, `p` pages
 
 One key on purpose: if Redis drops it, all of the partition is seen to be gone.
 """
@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 
 from k2core.plugin import Stream
 
-FORMAT = "1"
+FORMAT = "2"
 
 
 @dataclass(kw_only=True)

@@ -2,6 +2,9 @@
 
 A member is an id's number after its stream's (12 bytes), or 14 bytes of its text's hash with the stream's number mixed
 in: with 16, or with the number in front, a member would take 32 bytes of Redis's memory instead of 16.
+
+Members of a slot lie in two sets. A set that grows doubles its table, and holds both tables until all has moved: 24 bytes
+a member instead of 8 to 16. Of two sets that are as 1 to the root of 2 only one grows at a time.
 """
 
 from __future__ import annotations
@@ -23,9 +26,27 @@ _HASH = 14
 """Bytes; 112 bits: two of a billion ids are the same with a chance of 1 : 10^16."""
 
 
+_LARGER = 150
+"""Of 256 keys, those that go to the larger set: to the smaller ones as the root of 2 to 1."""
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+"""An odd number whose multiples are spread evenly, whatever the distance of ids."""
+
+
 def kind_of(space: KeySpace) -> str:
     """`p` for pages, `m` for members."""
     return "p" if space.form == "contiguous" else "m"
+
+
+def sets_of(keys: Keys) -> Iterator[tuple[str, Keys]]:
+    """Kind and keys of each of a slot's two sets of members, where there are any."""
+    if keys.dtype.kind == "i":
+        byte = (keys.view(np.uint64) * _SPREAD) >> np.uint64(56)
+    else:
+        byte = np.ascontiguousarray(keys).view(np.uint8).reshape(len(keys), -1)[:, 0]
+    larger = byte < _LARGER
+    for kind, mask in (("m", larger), ("m2", ~larger)):
+        if mask.any():
+            yield kind, keys[mask]
 
 
 def members(number: int, keys: Keys) -> tuple[int, bytes]:

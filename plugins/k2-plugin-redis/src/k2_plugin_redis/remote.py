@@ -143,7 +143,7 @@ class Remote:
             fields = []
 
     def _operations(self, claim: Claimed, fields: list[str]) -> Iterator[Operation]:
-        stream, kind = claim.space.stream, packing.kind_of(claim.space)
+        stream, pages = claim.space.stream, packing.kind_of(claim.space) == "p"
         number, named = self.meta.number(stream)
         fields += named
         self.meta.stamp_us = max(self.meta.stamp_us, int(claim.timestamps_us.max()))
@@ -154,16 +154,20 @@ class Remote:
             if top > self.meta.tops.setdefault(slot, {}).get(stream, -1):
                 self.meta.tops[slot][stream] = top
                 fields += [f"t:{slot}:{number}", str(top)]
-            if (slot, kind) not in self.meta.keys:
-                self.meta.keys.add((slot, kind))
-                fields += [f"k:{slot}:{kind}", "1"]
-            if kind == "p":
-                for page, start, bits in packing.pages(keys):
-                    yield slot, kind, [packing.page_field(number, page), start, bits], PAGE_WEIGHT
-            else:
-                for first in range(0, len(keys), self._chunk):
-                    part = keys[first : first + self._chunk]
-                    yield slot, kind, [*packing.members(number, part)], len(part)
+            for kind, part in [("p", keys)] if pages else packing.sets_of(keys):
+                if (slot, kind) not in self.meta.keys:
+                    self.meta.keys.add((slot, kind))
+                    fields += [f"k:{slot}:{kind}", "1"]
+                yield from self._pages(slot, number, part) if pages else self._members(slot, kind, number, part)
+
+    def _pages(self, slot: int, number: int, keys: npt.NDArray[Any]) -> Iterator[Operation]:
+        for page, start, bits in packing.pages(keys):
+            yield slot, "p", [packing.page_field(number, page), start, bits], PAGE_WEIGHT
+
+    def _members(self, slot: int, kind: str, number: int, keys: npt.NDArray[Any]) -> Iterator[Operation]:
+        for first in range(0, len(keys), self._chunk):
+            part = keys[first : first + self._chunk]
+            yield slot, kind, [*packing.members(number, part)], len(part)
 
     def _steps(self, work: Sequence[Operation]) -> Iterator[list[Operation]]:
         step: list[Operation] = []
@@ -215,7 +219,7 @@ class Remote:
         fields[1] = str(self.meta.version + 1)
         args: list[str | bytes | int] = [len(old), len(drop), *drop, len(gone), len(fields), *fields]
         for slot, kind, values, _ in step:
-            args += [kind, place[slot, kind], *values]
+            args += [kind[0], place[slot, kind], *values]
         keys = [*(self._key(*key) for key in old), *gone, *(self._key(*key) for key in new)]
         self._run("write", keys, args)
         self.meta.version += 1
@@ -229,7 +233,7 @@ class Remote:
         return self.meta.streams[space.stream]
 
     def _keys_of(self, kind: str) -> list[str]:
-        return [self._key(*key) for key in sorted(self.meta.keys, reverse=True) if key[1] == kind]
+        return [self._key(*key) for key in sorted(self.meta.keys, reverse=True) if key[1][0] == kind]
 
     def _key(self, slot: int | None = None, kind: str = "", run: str = "") -> str:
         return f"{self._name}:meta" if slot is None else f"{self._name}:{run or self.meta.run}:{slot}:{kind}"
