@@ -7,7 +7,7 @@ from collections.abc import Generator
 
 import pytest
 
-pytest_plugins = ["tests.services.fixtures", "tests.spread.plugin"]
+pytest_plugins = ["tests.services.fixtures", "tests.spread.plugin", "tests.spread.early"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

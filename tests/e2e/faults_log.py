@@ -14,12 +14,14 @@ from k2core.cli.dlq import letters
 from k2core.cli.session import Session
 from k2core.interfaces.broker import Broker, LogBlock, Offsets, Partition
 from k2core.records.builtin import DEAD_LETTERS, QUOTES, TRADES
-from tests.e2e.capture import Capture
+from tests.e2e.capture import Capture, wait_until
 from tests.e2e.over_kafka import Services
 
 TOPIC = "market.crypto.{}.binance"
 DEAD = TOPIC.format("dead_letters")
 KINDS = {TOPIC.format(kind.name): kind for kind in (TRADES, QUOTES)}
+ENOUGH = 200
+"""Records of each topic: some of them are copies."""
 LIMIT_S = 90.0
 """A hang, on a machine that is busy with other tests."""
 
@@ -56,6 +58,7 @@ class Log:
         self._read: list[Row] = []
         self._next: dict[Partition, int] = {}
         world.exchange.play()
+        wait_until("there is something to store", lambda: min(self._held().values()) > ENOUGH, LIMIT_S, self.ingest)
 
     def close(self) -> None:
         self._open.__exit__(None, None, None)
@@ -63,6 +66,10 @@ class Log:
     def ends(self) -> dict[Partition, int]:
         assert self.ingest.poll() is None, self.world.output("ingest")
         return dict(self._open.ends(list(KINDS)))
+
+    def _held(self) -> dict[str, int]:
+        ends = self.ends()
+        return {topic: sum(end for (name, _), end in ends.items() if name == topic) for topic in KINDS}
 
     def poisoned(self, *records: tuple[str, int, bytes | None]) -> None:
         """Records of somebody else's, put into k2's topics (topic, partition, value)."""

@@ -22,7 +22,7 @@ from tests.e2e.faults_world import Lake
 from tests.e2e.over_kafka import over_services
 
 pytestmark = [pytest.mark.xdist_group("faults-over-kafka"), pytest.mark.timeout(300)]
-LASTS_S, RATE = 1500.0, 40
+LASTS_S, RATE = 1500.0, 50
 MakeLake = Callable[..., Lake]
 servers = redis_servers()
 SOON_MISSED = '[broker.client]\n"topic.metadata.propagation.max.ms" = 2000\n'
@@ -32,7 +32,7 @@ OWNED = "k2_writer_partitions_owned"
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Log]:
-    lasting = tape(recordings=None, trades=int(LASTS_S * RATE), seconds=LASTS_S, quotes_per_trade=0.5)
+    lasting = tape(recordings=None, trades=int(LASTS_S * RATE), seconds=LASTS_S, quotes_per_trade=1)
     quick = "\n[ingest]\nlinger_ms = 20\n"
     with capture(tmp_path_factory.mktemp("log"), lasting, quick) as world, over_services(world) as services:
         made = Log(world, services)
