@@ -145,7 +145,7 @@ def three_brokers(folder: Path) -> Iterator[list[Kafka]]:
     ]
     with contextlib.ExitStack() as stack:
         for one in made:
-            stack.callback(one.stop)
+            stack.callback(one.kill)  # in order each would wait for the others
             one.launch()
         for one in made:
             one.wait()

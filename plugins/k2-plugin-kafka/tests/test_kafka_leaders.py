@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import pathlib
 import sys
 import threading
@@ -25,7 +26,8 @@ assert spec.loader is not None
 world = sys.modules.setdefault("kafka_world", importlib.util.module_from_spec(spec))
 spec.loader.exec_module(world)
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kafka-leaders")]
+pytestmark = pytest.mark.xdist_group("kafka-leaders")
+MOVES = 2 if os.environ.get("K2_LONG") else 1
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,7 @@ def test_a_leader_dies(brokers: list[Kafka], schema_registry: Address, tmp_path:
         assert not log.plan([topic_spec(topic)])
         heard, reader = list[int](), log.consumer([topic])
         done = pool.submit(append, log)
-        for victim in brokers[:2]:
+        for victim in brokers[:MOVES]:
             more(acknowledged)
             victim.kill()
             more(acknowledged)
@@ -79,6 +81,7 @@ def test_a_leader_dies(brokers: list[Kafka], schema_registry: Address, tmp_path:
         assert own == sorted(own)
 
 
+@pytest.mark.slow
 def test_partitions_without_a_leader_are_told_in_time(
     brokers: list[Kafka], schema_registry: Address, tmp_path: pathlib.Path
 ) -> None:
