@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from k2core.errors import FencedError, K2Error, Permanent, Transient
+from k2core.errors import BrokerAwayError, FencedError, K2Error, Permanent, Transient
 from k2core.interfaces.broker import Partition
 from k2core.writer.pipeline import WriterPipeline
 
@@ -29,6 +29,7 @@ class Lane:
         self._elsewhere: Mapping[Partition, int] = {}
         self._busy_at = self._asked_at = float("-inf")
         self._failures = 0
+        self._away = False
         self._resume_at = float("-inf")
 
     @property
@@ -95,8 +96,10 @@ class Lane:
         self._end(error)
 
     def measure(self) -> Mapping[Partition, int]:
-        """Records in the log beyond the table, by partition; empty where the log cannot tell."""
+        """Records in the log beyond the table, by partition; empty where the log cannot tell, or was away just now."""
         found: dict[Partition, int] = {}
+        if self._away and self.alive:
+            return found  # to ask is to wait
 
         def ask() -> bool:
             found.update(self.pipeline.lag() if self.pipeline.started else {})
@@ -171,6 +174,7 @@ class Lane:
         try:
             more = act()
         except K2Error as error:
+            self._away = isinstance(error, BrokerAwayError)
             if counts or isinstance(error, Permanent):  # an idle pipeline learns only here that its log was replaced
                 self._fail(error)
             return False
@@ -179,7 +183,7 @@ class Lane:
             self._end(error)
             return False
         if counts:
-            self._failures = 0
+            self._failures, self._away = 0, False
         return more
 
     def _fail(self, error: K2Error) -> None:

@@ -95,7 +95,7 @@ class _Loop:
     ) -> None:
         self._lanes, self._stop, self._clock, self._tick = lanes, stop, clock, on_tick
         self._find, self._settings, self._upkeep = find, settings, upkeep
-        self._ticked = float("-inf")
+        self._ticked = self._measured = float("-inf")
         self._looked = clock.monotonic()
 
     def run(self, *, once: bool, drain_s: float) -> WriterResult:
@@ -114,7 +114,7 @@ class _Loop:
     def write(self) -> None:
         while not self._stop.is_set() and (not self._lanes or any(lane.alive for lane in self._lanes)):
             self._look()
-            busy = [lane.advance() for lane in self._lanes]
+            busy = [self._advanced(lane, self._state()) for lane in self._lanes]
             self._tell(self._state())
             if not any(busy):
                 self._stop.wait(IDLE_S)
@@ -154,7 +154,7 @@ class _Loop:
         """Commit up to the lanes' targets, until a deadline or until nothing moves any more."""
         moved_at, progress = self._clock.monotonic(), self._progress()
         while not all(lane.finished() for lane in self._lanes) and not interrupted():
-            busy = [lane.advance() for lane in self._lanes]
+            busy = [self._advanced(lane, "draining") for lane in self._lanes]
             if not any(busy):
                 threading.Event().wait(IDLE_S / 5)
             now = self._clock.monotonic()
@@ -176,11 +176,24 @@ class _Loop:
     def _progress(self) -> tuple[int, ...]:
         return tuple(lane.progress for lane in self._lanes)
 
+    def _advanced(self, lane: Lane, state: str) -> bool:
+        busy = lane.advance()
+        self._beat(state)
+        return busy
+
     def _tell(self, state: str) -> None:
+        now = self._clock.monotonic()
+        if now - self._measured >= TICK_S:
+            self._measured = now
+            for lane in self._lanes:
+                lane.measure()
+                self._beat(state)
+            tell_lanes(self._lanes)
+        self._beat(state)
+
+    def _beat(self, state: str) -> None:
+        """Say that the process lives: after every call that may wait for a log or catalog that does not answer."""
         now = self._clock.monotonic()
         if now - self._ticked >= TICK_S:
             self._ticked = now
-            for lane in self._lanes:
-                lane.measure()
-            tell_lanes(self._lanes)
             self._tick(state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from typing import Any
@@ -10,8 +11,9 @@ import pytest
 
 from k2core.clock import SystemClock
 from k2core.config.settings import MaintenanceSettings, WriterSettings
-from k2core.errors import BrokerError, LogCorruptError, SinkError
+from k2core.errors import BrokerAwayError, BrokerError, LogCorruptError, SinkError
 from k2core.telemetry.metrics import Metrics
+from k2core.testing import ManualClock
 from k2core.testing.memory_sink import MemorySinkTable
 from k2core.writer import Upkeep, run_writer
 from tests.unit.writer.writer_world import TOPIC, WriterWorld
@@ -236,3 +238,29 @@ def test_a_pipeline_that_ended_is_not_brought_back() -> None:
     thread.join(120)
     assert isinstance(results[0].failed["trades"], ZeroDivisionError)
     assert world.table.takings == 1
+
+
+def test_a_log_that_does_not_answer_keeps_nobody_from_hearing_of_the_writer() -> None:
+    """Each call waits five seconds for it; `k2 up` kills what says nothing for 15."""
+    clock, ticks = ManualClock(), list[float]()
+
+    class Stop(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            clock.advance(timeout or 0)
+            if clock.monotonic() - ticks[0] > 300:
+                self.set()
+            return self.is_set()
+
+    def silent(*_: object) -> Any:
+        clock.advance(5)
+        raise BrokerAwayError("no answer")
+
+    worlds = [WriterWorld() for _ in range(4)]
+    pipelines = [world.writer(clock=clock) for world in worlds]
+    for pipeline, world in zip(pipelines, worlds, strict=True):
+        pipeline.start()
+        world.log.ends = silent  # type: ignore[method-assign]
+        world.log.fault = lambda name: silent() if name == "poll" else None
+    run_writer(pipelines, Stop(), clock=clock, drain_s=20, on_tick=lambda state: ticks.append(clock.monotonic()))
+    assert len(ticks) > 50
+    assert max(later - earlier for earlier, later in itertools.pairwise(ticks)) <= 6
