@@ -104,7 +104,7 @@ def process(name: str) -> Iterator[Process]:
     session = current()
     set_up(session.config.run.log_level, session.config.run.log_format)
     assembly = session.assembly
-    status = StatusFile(session.config.run.path, name, assembly.clock, assembly.metrics)
+    status = StatusFile(session.config.run.path, name, assembly.clock, assembly.metrics, minded=is_minded())
     with contextlib.ExitStack() as stack:
         signals = stack.enter_context(StopSignals())
         status.publish("starting")  # from here on it can be told to stop
