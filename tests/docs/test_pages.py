@@ -15,8 +15,8 @@ from tests.docs.pages import DOCS, PAGES, ROOT, blocks, edited, missing, name, s
 from tests.docs.shell import Shell
 
 REASONS = {
-    "needs the internet", "needs a live exchange", "takes a minute, tests/e2e runs it", "needs a Kafka",
-    "a part of prometheus.yml", "one line of a log",
+    "needs the internet", "needs a live exchange", "needs a Kafka", "takes a minute, tests/e2e runs it",
+    "takes half a minute, tests/e2e runs it", "takes half an hour", "a part of prometheus.yml", "one line of a log",
 }  # fmt: skip
 """Why a block is not run; those of Kafka are the commands of `plugins/k2-plugin-kafka/tests/test_kafka_end_to_end.py`."""
 BLOCKS = [block for page in PAGES for block in blocks(page)]
