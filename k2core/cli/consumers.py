@@ -15,6 +15,8 @@ from k2core.config.build import Assembly
 from k2core.errors import ConfigError
 from k2core.interfaces.broker import Broker
 
+BY_TIME = "this log keeps records by time, not for named consumers; `k2 lag` tells how far writers are"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registered:
@@ -47,8 +49,11 @@ def list_(as_json: bool) -> None:
     assembly = current().assembly
     with existing_log(assembly) as log:
         found = [asdict(one) for one in registered(assembly, log)]
+        by_time = type(log).consumers is Broker.consumers  # it overrides nothing: it keeps nothing for anybody
     if as_json:
         print_json(found)
+    elif by_time:
+        click.echo(BY_TIME)
     else:
         headers = ("name", "topics", "kept", "released_us", "known")
         print_table(headers, readable_times(headers, [[entry[h] for h in headers] for entry in found]))

@@ -22,9 +22,7 @@ def service_looks(session: Session) -> list[Look]:
     return [
         Look("broker", lambda: broker(session), away.format("broker")),
         Look("log", lambda: log(session), file if embedded else away.format("broker"), upon="broker"),
-        Look(
-            "history", lambda: history(session), "k2 doctor again: log and tables could not be compared in time", "log"
-        ),
+        Look("history", lambda: history(session), "run k2 doctor again", after="log", may_miss=True),
         Look("dedup", lambda: dedup(session), away.format("dedup")),
         Look("tables", lambda: tables(session), "restore the warehouse from a backup, or set its path to a new folder"),
     ]

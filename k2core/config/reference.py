@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -79,6 +79,8 @@ def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True, validated_data={})
     if value is PydanticUndefined:
         return "needed"
+    if isinstance(value, SecretStr) and "@" not in value.get_secret_value():
+        value = value.get_secret_value()  # an address as it is in the source: it holds no user and no password
     if value is None or value in ((), [], {}, ""):
         return "none"
     if isinstance(value, list | tuple):

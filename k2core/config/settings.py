@@ -51,6 +51,10 @@ class WriterSettings(Settings):
         10, ge=1, description="Commits in a row that somebody else's changes may undo before that counts as a failure."
     )
     topics_s: float = Field(5, gt=0, description="How often the log is asked for new topics.")
+    holes_minutes: float = Field(
+        10, ge=0, description="Missing ids among what was stored so long before a start are named and counted again, of any "
+        "dedup store; one that is rebuilt from a longer window tells of that.",
+    )  # fmt: skip
     contested_s: float = Field(
         2, gt=0, description="Pause before partitions that another writer took are taken again, where the log gives them to "
         "this one all the same; it doubles each time.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from k2core.component import Settings
 
@@ -58,6 +58,16 @@ class DegradationSettings(Settings):
     ranking_s: float = Field(300, gt=0, description="By volume: the time over which records are counted.")
     announce_s: float = Field(30, gt=0, description="A level that lasts is told on the control topic again so often.")
 
+    @field_validator("tiers")
+    @classmethod
+    def _can_fit(cls, tiers: dict[str, int]) -> dict[str, int]:
+        for pattern in tiers:
+            if _open_bracket(pattern):
+                raise ValueError(
+                    f'"{pattern}" has a [ without its ]: close it, or write [[] for a bracket that is meant'
+                )
+        return tiers
+
     @model_validator(mode="after")
     def _rising(self) -> Self:
         for kind in ("lag", "memory"):
@@ -70,3 +80,15 @@ class DegradationSettings(Settings):
     def triggers(self, kind: str) -> tuple[float, ...]:
         """Of `lag` or `memory`: what makes each level, SOFT first."""
         return tuple(getattr(self, f"{level}_{kind}") for level in ("soft", "graceful", "aggressive", "break"))
+
+
+def _open_bracket(pattern: str) -> bool:
+    """Whether a `[` has no end: fnmatch would take it for a letter. A `]` that comes first belongs to the set."""
+    at = pattern.find("[")
+    while at >= 0:
+        first = at + (2 if pattern[at + 1 : at + 2] == "!" else 1)
+        end = pattern.find("]", first + 1)
+        if end < 0:
+            return True
+        at = pattern.find("[", end + 1)
+    return False

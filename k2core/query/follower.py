@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from k2core.admission.holes import HoleLedger
 from k2core.broker.history import check_history
 from k2core.clock import Clock
 from k2core.config.settings import QuerySettings
@@ -31,6 +32,7 @@ from k2core.query.slices import FEW_BYTES, join
 from k2core.query.view import View
 from k2core.query.window import Window
 from k2core.records.data_type import DataType
+from k2core.records.topics import Topic
 
 if TYPE_CHECKING:
     from k2core.admission import Admission, Part
@@ -88,16 +90,21 @@ class Taken:
 
 
 class Follower:
-    """One run over the log from one snapshot on. Read by one thread; `view` and `judge` by any."""
+    """One run over the log from one snapshot on. Read by one thread; `view` and `judge` by any.
 
-    def __init__(self, parts: Parts) -> None:
+    Args:
+        parts: What it is made of.
+        ledger: Told of what the table has within the window, so that holes from before are known; None: nobody is.
+    """
+
+    def __init__(self, parts: Parts, ledger: HoleLedger | None = None) -> None:
         self._parts = parts
         self._lock = threading.Lock()
         self._window = Window(int(parts.settings.tail_minutes * 60_000_000))
         self._asked_table = False
         snapshot = parts.source.newest()
         check_history(parts.broker, snapshot, parts.data_type.table or parts.data_type.name)
-        self._warm(snapshot)
+        self._warm(snapshot, ledger)
         offsets, copies = dict(snapshot.offsets), self._window.copies
         self.view = View(snapshot, offsets, dict(offsets), parts.data_type.order, copies=copies)
         self._consumer = parts.broker.consumer(parts.topics)
@@ -164,14 +171,17 @@ class Follower:
         """Release the consumer."""
         self._consumer.close()
 
-    def _warm(self, snapshot: Snapshot) -> None:
+    def _warm(self, snapshot: Snapshot, ledger: HoleLedger | None) -> None:
         if snapshot.id is None:
             return
-        stored = self._parts.source.stored(snapshot).declared(self._parts.admission.facts)
+        facts = self._parts.admission.facts
+        stored = self._parts.source.stored(snapshot).declared(facts)
         now_us = self._parts.clock.now_us()
         for partition in snapshot.offsets:
             if partition[0] in self._parts.topics:
-                self._window.warm(partition, stored, now_us)
+                fact = facts.get(Topic.parse(partition[0]).exchange)
+                judged = ledger if fact is not None and fact.ids == "contiguous" else None
+                self._window.warm(partition, stored, now_us, judged)
 
     def _seek(self, offsets: Offsets) -> None:
         self._consumer.seek({p: n for p, n in offsets.items() if p[0] in self._parts.topics})

@@ -218,7 +218,7 @@ class Tail:
         self._metrics.set("k2_table_last_snapshot_timestamp_seconds", when_s, data_type=name)
 
     def _build(self) -> None:
-        old, fresh = self._follower, Follower(self.parts)
+        old, fresh = self._follower, Follower(self.parts, self._ledger)
         if old is not None:
             self.rebuilt += 1
             self._metrics.add("k2_serve_tail_rebuilds_total", data_type=self.parts.data_type.name)

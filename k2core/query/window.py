@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from k2core.admission.holes import HoleLedger
 from k2core.interfaces.broker import Offsets, Partition
 from k2core.interfaces.dedup import StoredIdentities
 from k2core.interfaces.identities import IdentityBatch, Stream, number_of
@@ -49,14 +50,30 @@ class Window:
     def __len__(self) -> int:
         return sum(len(h) for streams in self._held.values() for h in streams.values())
 
-    def warm(self, partition: Partition, stored: StoredIdentities, now_us: int) -> None:
-        """Hold what the table has of the window, and the marks of everything older, for one partition."""
+    def warm(
+        self, partition: Partition, stored: StoredIdentities, now_us: int, ledger: HoleLedger | None = None
+    ) -> None:  # fmt: skip
+        """Hold what the table has of the window, and the marks of everything older, for one partition.
+
+        Args:
+            partition: Which.
+            stored: The table's identities.
+            now_us: The window ends here.
+            ledger: Told of them too, where ids of the partition are contiguous; None where they are not.
+        """
         since = now_us - self._length
         self._marks[partition] = dict(stored.marks(partition, since))
+        seen = []
         for batch in stored.load(partition, since):
+            if ledger is not None:
+                seen.append(batch)
             for group in _groups(batch):
                 order = np.argsort(batch.offsets[group.at], kind="stable")
                 self._hold(batch, group.pick(order))
+        if ledger is not None:
+            for stream, mark in self._marks[partition].items():
+                ledger.start_at(stream, mark)
+            ledger.note(*seen)  # together: files of a table do not follow one another by id
 
     def first_copies(self, batch: IdentityBatch, lookup: Lookup, *, learn: bool = True) -> npt.NDArray[np.bool_]:
         """Which records (bool[n]) are the first copy of their identity.

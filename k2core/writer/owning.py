@@ -99,7 +99,7 @@ class Owning:
         agree(parts, more, parts.table.head(), skip=self._may_skip(more), every=False)
         self.held = parts.table.take_more(self.held, more, ids_of(parts), parts.owner)
         self._tell("k2_writer_takeovers_total", 1)
-        self._say("took", more)
+        self._say("took partitions data_type=%s %s owned=%d", more)
 
     def begin(self, places: Collection[Partition]) -> None:
         """Read owned partitions on from the head; a window is built anew where the head is not where we left it.
@@ -112,12 +112,14 @@ class Owning:
         head = agreed_head(parts, self.held, which, skip=self._may_skip(which), every=not self.shared)
         self.gone = head.gone
         stored = Watched(parts.table.stored(), self._ledger, parts)
+        since = parts.clock.now_us() - int(parts.settings.holes_minutes * 60_000_000)
         for place in sorted(places):
             offset = head.offsets.get(place, 0)
             if self.committed.get(place) != offset:
                 self.committed.pop(place, None)
                 self._settling.drop([place])
                 parts.dedup.assign(place, offset, stored)
+                stored.seed(place, since)
                 self.committed[place] = offset
                 self._begun.add(place)
         if fresh:
@@ -148,7 +150,7 @@ class Owning:
         self._ledger.forget(lost)
         if by_force:
             self._share.contest(lost)
-        self._say("gave up", lost)
+        self._say("gave up partitions data_type=%s %s owned=%d", lost)
 
     def leave(self) -> None:
         """Leave those who share: they get what is ours at once."""
@@ -167,11 +169,10 @@ class Owning:
         parts.metrics.add(counter, more, data_type=parts.data_type.name)
         parts.metrics.set("k2_writer_partitions_owned", len(self.places), data_type=parts.data_type.name)
 
-    def _say(self, what: str, places: frozenset[Partition]) -> None:
-        self._parts.logger.info(
-            "%s partitions data_type=%s %s owned=%d",
-            what, self._parts.data_type.name, _named(places), len(self.places),
-        )  # fmt: skip
+    def _say(self, line: str, places: frozenset[Partition]) -> None:
+        """One line, whose words are the event in JSON logs; none where it is about nothing."""
+        if places:
+            self._parts.logger.info(line, self._parts.data_type.name, _named(places), len(self.places))
 
 
 def _named(places: frozenset[Partition]) -> str:

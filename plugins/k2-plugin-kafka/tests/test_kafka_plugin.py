@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import pathlib
 import subprocess
 import sys
@@ -10,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from confluent_kafka import KafkaError
 from k2_plugin_kafka.client import Told, common, masked, translated
 from k2_plugin_kafka.framing import FRAME, has_symbol, head_of, id_of, messages_of
+from k2_plugin_kafka.membership import GroupMembership
 from k2_plugin_kafka.settings import KafkaSettings
 from pydantic import ValidationError
 
-from k2core.plugin import BrokerAwayError, ConfigError, EncodedBatch
+from k2core.plugin import BrokerAwayError, ConfigError, EncodedBatch, Metrics
 
 spec = importlib.util.spec_from_file_location("kafka_world", pathlib.Path(__file__).parent / "kafka_world.py")
 assert spec is not None
@@ -93,6 +96,18 @@ def test_nothing_is_reached_before_it_is_needed_and_away_is_said(tmp_path: pathl
     log = world.broker("127.0.0.1:1", "http://127.0.0.1:1", tmp_path, answer_timeout_s=0.5)
     with log, pytest.raises(BrokerAwayError, match=r"127\.0\.0\.1:1"):
         log.topics()
+
+
+def test_a_note_refused_while_partitions_move_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    settings, logger = KafkaSettings(bootstrap_servers="127.0.0.1:1"), logging.getLogger("k2.test.member")
+    member = GroupMembership(settings, logger, "lake", ["t"], None, Metrics())
+    moving, denied = KafkaError(KafkaError.ILLEGAL_GENERATION), KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED)
+    with caplog.at_level(logging.INFO, logger.name):
+        for error in (moving, moving, denied, moving, denied):
+            member._noted(error, [])
+    member.close()
+    told = [one for one in caplog.records if "group offsets are not noted" in one.getMessage()]
+    assert [one.levelname for one in told] == ["INFO", "WARNING"], "each once"
 
 
 def test_a_batch_is_framed_keyed_and_ordered_by_partition() -> None:

@@ -66,7 +66,7 @@ def test_any_interleaving_gives_exact_answers(busy_world):
 
 
 def break_window_warmed_too_briefly(monkeypatch):
-    monkeypatch.setattr(window.Window, "warm", lambda self, partition, stored, now_us: None)
+    monkeypatch.setattr(window.Window, "warm", lambda self, partition, stored, now_us, ledger: None)
 
 
 def break_hole_deduplicated_against_itself(monkeypatch):

@@ -99,6 +99,26 @@ def test_who_waits_is_given_up_and_who_computes_is_not() -> None:
     assert time.monotonic() - began > 0.5
 
 
+def test_a_comparison_that_does_not_end_in_time_is_no_fault() -> None:
+    slow = Look("history", never, "run k2 doctor again", may_miss=True)
+    (found,) = together([slow], SystemClock(), 0.1)
+    assert (found.ok, found.checked) == (True, False)
+    assert found.detail == "not checked: no end within 0.1 s; run k2 doctor again"
+
+
+@pytest.mark.parametrize("state", ["well", "frozen"])
+def test_doctor_on_a_busy_system(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], state: str
+) -> None:
+    doctor("well")
+    run(["topics", "apply", "--plugin", str(PLUGIN)])
+    capsys.readouterr()
+    monkeypatch.setattr("k2core.cli.doctor_services.check_tables", lambda _: threading.Event().wait())
+    code, found = doctor(state)
+    assert code == (0 if state == "well" else 1)
+    assert (found["history"]["ok"], found["history"]["checked"]) == (True, False)
+
+
 def test_what_was_found_before_is_told() -> None:
     def half() -> Iterator[Finding]:
         yield Finding("first", True, "")

@@ -169,6 +169,30 @@ def test_a_log_that_is_away_ends_every_command_with_3_and_one_line(k2: Shown, co
     assert (code, err.splitlines()[-1]) == (3, "error: planned at nowhere: connection refused")
 
 
+BY_TIME = """
+from k2core.broker.embedded import EmbeddedBroker
+from k2core.broker.settings import EmbeddedSettings
+from k2core.plugin import Broker, Component, hookimpl
+class ByTime(EmbeddedBroker):
+    consumers = Broker.consumers
+@hookimpl
+def k2_brokers():
+    make = lambda settings, context: ByTime(settings, context.clock, context.logger)
+    return [Component(name="bytime", summary="for tests", settings=EmbeddedSettings, factory=make)]
+"""
+
+
+def test_a_log_that_keeps_nothing_for_consumers_says_so(k2: Shown) -> None:
+    pathlib.Path("bytime.py").write_text(BY_TIME)
+    settings('use = "bytime"')
+    with Assembly(load_config(pathlib.Path("k2.toml"), env={}), discover(files=[pathlib.Path("bytime.py")])).broker():
+        pass
+    code, out, _ = k2("consumers", "list", "--plugin", "bytime.py")
+    assert code == 0
+    assert out == "this log keeps records by time, not for named consumers; `k2 lag` tells how far writers are\n"
+    assert k2("consumers", "list", "--json", "--plugin", "bytime.py")[1] == "[]\n"
+
+
 def test_a_thread_and_a_print_of_a_plugin_spoil_nothing(tmp_path: pathlib.Path) -> None:
     (tmp_path / "rude.py").write_text(
         "import atexit, threading\nfrom k2core.plugin import hookimpl\natexit.register(print, 'bye')\n"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from k2core.degradation import DegradationSettings, Level, Tiers
 from k2core.degradation.memory import Memory, limit_of
@@ -20,6 +22,20 @@ def test_the_first_pattern_that_fits_counts() -> None:
         tiers.tier(*key) for key in (("binance", "BTCUSDT"), ("kraken", "ETHUSDT"), ("binance", "ETHUSDT"), ("x", "A"))
     ]
     assert found == [1, 3, 2, 3]
+
+
+@pytest.mark.parametrize("pattern", ["btc[*", "btc[", "[]", "[!]", "[a]b[c"])
+def test_a_pattern_with_an_open_bracket_is_refused(pattern: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(f'tiers\n  Value error, "{pattern}" has a [ without its ]')):
+        made(tiers={"*USDT": 2, pattern: 1})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "symbol"),
+    [("BTC[*]", "BTC*"), ("[]]", "]"), ("[!]]", "a"), ("[[]a", "[a"), ("]", "]"), ("[a][b]", "ab")],
+)
+def test_a_pattern_with_closed_brackets_fits(pattern: str, symbol: str) -> None:
+    assert made(tiers={pattern: 1}, default_tier=3).tier("binance", symbol) == 1
 
 
 def test_volume_ranks_what_no_pattern_names() -> None:

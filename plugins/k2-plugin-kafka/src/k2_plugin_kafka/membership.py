@@ -33,6 +33,8 @@ REFUSED = {
     KafkaError._FATAL: "",
 }
 """Answers that mean that this member gets nothing until somebody does something, and what."""
+MOVING = frozenset({KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS})
+"""Why a note is refused while partitions move: no fault, the next owner writes the next one."""
 
 
 class GroupMembership(Membership):
@@ -61,7 +63,7 @@ class GroupMembership(Membership):
         self._group = f"{settings.group_prefix}.{name}"
         self._told, self._held = Told(settings), set[Partition]()
         self._failed: Exception | None = None
-        self._refused = False
+        self._refused = logging.NOTSET
         self._session_s = settings.session_timeout_s
         self._asking = threading.RLock()
         self._client = self._joined()
@@ -170,16 +172,18 @@ class GroupMembership(Membership):
     def _noted(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
         refused = error or next((one.error for one in places if one.error is not None), None)
         if refused is None:
-            self._refused = False
+            self._refused = logging.NOTSET
             self._told.heard()
         else:
             self._note_refused(refused)
 
     def _note_refused(self, error: object) -> None:
-        if not self._refused:
-            self._refused = True
-            self._logger.warning(
-                "group offsets are not noted group=%s: %s; only lag tools need them", self._group, error
+        moving = isinstance(error, KafkaError) and error.code() in MOVING
+        level = logging.INFO if moving else logging.WARNING
+        if level > self._refused:  # once each, until one is taken again
+            self._refused = level
+            self._logger.log(
+                level, "group offsets are not noted group=%s: %s; only lag tools need them", self._group, error
             )
 
     def _properties(self) -> dict[str, Any]:
