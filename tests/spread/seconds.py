@@ -17,7 +17,6 @@ SECONDS = {
     f"{E2E}/test_kill_storm.py::test_everything_is_stored_once_however_often_the_writer_is_killed": 35,
     "docs-tutorial.md": 35,
     "kafka-end-to-end": 30,
-    "kafka-leaders": 30,
     "kafka-security": 30,
     "cli-over-services": 30,
     f"{E2E}/test_kill_storm.py::test_a_crash_at_each_named_point_costs_and_doubles_nothing": 25,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import pathlib
 import sys
 import threading
@@ -26,8 +25,8 @@ assert spec.loader is not None
 world = sys.modules.setdefault("kafka_world", importlib.util.module_from_spec(spec))
 spec.loader.exec_module(world)
 
-pytestmark = pytest.mark.xdist_group("kafka-leaders")
-MOVES = 2 if os.environ.get("K2_LONG") else 1
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kafka-leaders")]
+MOVES = 2
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +36,19 @@ def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Kafka]]:
             yield made
     except UnavailableError as error:
         pytest.skip(str(error))
+
+
+def each_dies(victims: list[Kafka], log: Any, topic: str, reader: Any, acknowledged: set[int]) -> list[int]:
+    """Kill one broker after the other; what was read meanwhile."""
+    heard = list[int]()
+    for victim in victims:
+        more(acknowledged)
+        victim.kill()
+        more(acknowledged)
+        heard += numbers_of(reader.poll(100_000, 60))
+        victim.start()
+        log._cluster.wait_ready([topic])
+    return heard
 
 
 def test_a_leader_dies(brokers: list[Kafka], schema_registry: Address, tmp_path: pathlib.Path) -> None:
@@ -61,14 +73,10 @@ def test_a_leader_dies(brokers: list[Kafka], schema_registry: Address, tmp_path:
         assert not log.plan([topic_spec(topic)])
         heard, reader = list[int](), log.consumer([topic])
         done = pool.submit(append, log)
-        for victim in brokers[:MOVES]:
-            more(acknowledged)
-            victim.kill()
-            more(acknowledged)
-            heard += numbers_of(reader.poll(100_000, 60))
-            victim.start()
-            log._cluster.wait_ready([topic])
-        stop.set()
+        try:
+            heard += each_dies(brokers[:MOVES], log, topic, reader, acknowledged)
+        finally:
+            stop.set()
         done.result(180)
         got = numbers_of(read_all(log, topic, timeout=2))
         while len(heard) < len(got):
@@ -81,7 +89,6 @@ def test_a_leader_dies(brokers: list[Kafka], schema_registry: Address, tmp_path:
         assert own == sorted(own)
 
 
-@pytest.mark.slow
 def test_partitions_without_a_leader_are_told_in_time(
     brokers: list[Kafka], schema_registry: Address, tmp_path: pathlib.Path
 ) -> None:
