@@ -25,7 +25,7 @@ from confluent_kafka.admin import (
 
 from k2_plugin_kafka.client import MISSING, SOON, Told, away, common, error_of, logger_of, translated
 from k2_plugin_kafka.settings import KafkaSettings
-from k2core.plugin import BrokerError, Metrics, Offsets, Partition, TopicInfo
+from k2core.plugin import BrokerAwayError, BrokerError, Metrics, Offsets, Partition, TopicInfo
 
 LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
@@ -162,7 +162,12 @@ class Cluster:
         """
         deadline, unready = time.monotonic() + self.settings.ready_timeout_s, list(names)
         while unready:
-            found = self.describe(unready)
+            try:
+                found = self.describe(unready)
+            except BrokerAwayError:  # a controller is being elected, as when a broker comes back
+                if time.monotonic() > deadline:
+                    raise
+                found = {}
             unready = [name for name in unready if name not in found or not _ready(found[name])]
             if unready and time.monotonic() > deadline:
                 raise BrokerError(
