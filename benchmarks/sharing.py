@@ -12,16 +12,15 @@ import json
 import logging
 import pathlib
 import signal
-import threading
 import time
 from collections import defaultdict
-from typing import Any, Self
+from typing import Any
 
 from benchmarks.installed import Installation, Sender
 from benchmarks.measure import Row
 from benchmarks.real import broker_settings
 from benchmarks.rig import TOPIC
-from benchmarks.watch import p50_p99, wait_until
+from benchmarks.watch import Beside, p50_p99, wait_until
 
 WRITERS, RATE = 4, 4000
 INTERVAL_S = 5.0
@@ -110,7 +109,7 @@ def _pauses(what: str, watch: Advances, began: float, before: dict[int, str]) ->
     ]
 
 
-class Advances:
+class Advances(Beside):
     """Sees from outside when each partition's offset in the table moves on."""
 
     def __init__(self, warehouse: pathlib.Path) -> None:
@@ -125,16 +124,10 @@ class Advances:
         self._sink = IcebergSink(IcebergSettings(warehouse=warehouse), context)
         self._table = self._sink.table(TRADES)
         self._seen: dict[int, list[float]] = defaultdict(list)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+        super().__init__()
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
+        super().__exit__()
         self._sink.close()
 
     def _look(self) -> None:

@@ -7,6 +7,7 @@ import json
 import statistics
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -16,14 +17,12 @@ KEY = "benchmark-key-of-no-worth"
 MB = 1e6
 
 
-class Watched:
-    """Samples memory of some processes by name; CPU time on demand."""
+class Beside(ABC):
+    """Looks at something in a thread, until the block ends."""
 
-    def __init__(self, pids: dict[str, int]) -> None:
-        self._processes = {name: psutil.Process(pid) for name, pid in pids.items()}
-        self.rss: dict[str, list[float]] = {name: [] for name in pids}
+    def __init__(self) -> None:
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread = threading.Thread(target=self._look, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -32,6 +31,19 @@ class Watched:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
+
+    @abstractmethod
+    def _look(self) -> None:
+        """Until `_ended` is set."""
+
+
+class Watched(Beside):
+    """Samples memory of some processes by name; CPU time on demand."""
+
+    def __init__(self, pids: dict[str, int]) -> None:
+        self._processes = {name: psutil.Process(pid) for name, pid in pids.items()}
+        self.rss: dict[str, list[float]] = {name: [] for name in pids}
+        super().__init__()
 
     def cpu(self) -> dict[str, float]:
         """CPU seconds of each so far."""
@@ -48,7 +60,7 @@ class Watched:
         fifth = max(1, len(late) // 5)
         return statistics.median(late[-fifth:]) / statistics.median(late[:fifth])
 
-    def _sample(self) -> None:
+    def _look(self) -> None:
         while not self._ended.wait(0.25):
             for name, process in self._processes.items():
                 try:

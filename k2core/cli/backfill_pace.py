@@ -65,7 +65,7 @@ class Pace:
             K2Error: Nothing moved for too long.
         """
         wait(
-            self._free, lambda: sum(self._table.head().offsets.values()), self._wait_s, self._name, self._say,
+            self._free, lambda: sum((self._stored or {}).values()), self._wait_s, self._name, self._say,
             lambda: self._why,
         )  # fmt: skip
 

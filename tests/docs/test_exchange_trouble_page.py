@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 
 import pytest
@@ -10,22 +9,15 @@ import pytest
 from k2core.telemetry.catalogue import CATALOGUE
 from tests.docs.messages import quotes
 from tests.docs.pages import DOCS
+from tests.docs.proofs import assert_proven, fault_rows
 
 PAGE = (DOCS / "exchange-trouble.md").read_text()
-ROWS = [line.strip("| ").split(" | ") for line in PAGE.splitlines() if line.startswith("| ")]
-ROWS = [row for row in ROWS if row[0] != "fault"]
-LINK = re.compile(r"\[`(test_\w+)`\]\((\S+?)\)")
+ROWS = fault_rows(PAGE)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
 def test_every_line_has_a_proof_that_exists(row: list[str]) -> None:
-    assert len(row) == 4
-    proofs = LINK.findall(row[3])
-    assert proofs
-    for name, path in proofs:
-        tree = ast.parse((DOCS / path).read_text())
-        found = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
-        assert name in found, f"{path} has no {name}"
+    assert_proven(row)
 
 
 def test_the_page_covers_what_exchanges_are_known_for() -> None:

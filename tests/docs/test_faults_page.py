@@ -10,11 +10,10 @@ import pytest
 from k2core.telemetry.catalogue import CATALOGUE
 from tests.docs.messages import quotes
 from tests.docs.pages import DOCS
+from tests.docs.proofs import assert_proven, fault_rows
 
 PAGE = (DOCS / "faults.md").read_text()
-ROWS = [line.strip("| ").split(" | ") for line in PAGE.splitlines() if line.startswith("| ")]
-ROWS = [row for row in ROWS if row[0] != "fault"]
-LINK = re.compile(r"\[`(test_\w+)`\]\((\S+?)\)")
+ROWS = fault_rows(PAGE)
 ASKED = (
     "broker is killed", "is frozen", "leader moves", "in the middle of a batch", "killed: before files are written",
     "past its session", "away at a start", "away while k2 runs", "incompatible schema", "killed, frozen or full",
@@ -25,13 +24,7 @@ ASKED = (
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0][:50])
 def test_every_line_has_a_proof_that_exists(row: list[str]) -> None:
-    assert len(row) == 4
-    proofs = LINK.findall(row[3])
-    assert proofs
-    for name, path in proofs:
-        tree = ast.parse((DOCS / path).read_text())
-        found = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
-        assert name in found, f"{path} has no {name}"
+    assert_proven(row)
 
 
 @pytest.mark.parametrize("fault", ASKED)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import importlib.util
 import json
 import os
 import pathlib
 import shutil
 import signal
-import sys
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -44,19 +42,6 @@ def full(redis: Redis) -> Iterator[None]:
         client.config_set("maxmemory", 1)
         yield
         client.config_set("maxmemory", 0)
-
-
-def redis_servers() -> Any:
-    """What the tests of the plugin start besides: a replica, a Sentinel."""
-    name = "redis_servers"
-    place = pathlib.Path(__file__).parents[2] / "plugins" / "k2-plugin-redis" / "tests" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, place)
-    assert spec is not None
-    assert spec.loader is not None
-    if name not in sys.modules:
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
 
 
 @contextlib.contextmanager

@@ -8,13 +8,11 @@ import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import pytest
-
 from tests.e2e.capture import Capture
 from tests.services.kafka import Kafka
-from tests.services.process import Service, UnavailableError
 from tests.services.redis import Redis
 from tests.services.registry import Registry
+from tests.services.running import running
 
 EMBEDDED = '[broker]\nuse = "embedded"\npath = "data/log.db"\n'
 BROKER = """[broker]
@@ -46,12 +44,7 @@ def over_services(world: Capture) -> Iterator[Services]:
         Registry(world.folder / "registry"),
         Redis(world.folder / "redis"),
     )
-    with contextlib.ExitStack() as stack:
-        for one in (kafka, registry, redis):
-            _launch(one)
-            stack.callback(one.stop)
-        for one in (kafka, registry, redis):
-            one.wait()
+    with running(kafka, registry, redis):
         text = world.settings.read_text()
         assert EMBEDDED in text
         ours = BROKER.format(kafka=kafka.bootstrap_servers, registry=registry.url, redis=redis.url)
@@ -60,10 +53,3 @@ def over_services(world: Capture) -> Iterator[Services]:
         done = subprocess.run(asked, capture_output=True, text=True, cwd=world.folder, timeout=120, check=False)
         assert done.returncode == 0, done.stderr
         yield Services(kafka, registry, redis)
-
-
-def _launch(service: Service) -> None:
-    try:
-        service.launch()
-    except UnavailableError as error:
-        pytest.skip(str(error))

@@ -11,20 +11,20 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import redis_servers as servers
 from k2_plugin_kafka.framing import head_of
 from redis import Redis as Client
 
 from k2core.writer.crash import POINTS
 from tests.e2e.capture import capture, tape
 from tests.e2e.faults_log import DEAD, LIMIT_S, TOPIC, Log
-from tests.e2e.faults_made import SmallDisk, frozen, full, killed, redis_servers, strange_schema, without
+from tests.e2e.faults_made import SmallDisk, frozen, full, killed, strange_schema, without
 from tests.e2e.faults_world import Lake
 from tests.e2e.over_kafka import over_services
 
 pytestmark = [pytest.mark.xdist_group("faults-over-kafka"), pytest.mark.timeout(300)]
 LASTS_S, RATE = 1500.0, 50
 MakeLake = Callable[..., Lake]
-servers = redis_servers()
 SOON_MISSED = '[broker.client]\n"topic.metadata.propagation.max.ms" = 2000\n'
 """A topic that is gone counts as missing after 2 s, not after the client's 30."""
 OWNED = "k2_writer_partitions_owned"

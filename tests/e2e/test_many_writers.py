@@ -24,8 +24,8 @@ from k2core.records.topics import PARTITIONS
 from k2core.telemetry.metrics import Metrics
 from tests.e2e.capture import Capture, capture, tape, wait_until
 from tests.services.kafka import Kafka
-from tests.services.process import UnavailableError
 from tests.services.registry import Registry
+from tests.services.running import running
 
 MOVED_S = 120.0
 """Partitions of a dead writer commit again within 5 s on a machine that is not busy with other tests."""
@@ -92,16 +92,8 @@ class Writers:
 @pytest.fixture
 def services(tmp_path: pathlib.Path) -> Iterator[tuple[Kafka, Registry]]:
     kafka, registry = Kafka(tmp_path / "kafka"), Registry(tmp_path / "registry")
-    try:
-        for one in (kafka, registry):
-            one.launch()
-        for one in (kafka, registry):
-            one.wait()
-    except UnavailableError as error:
-        pytest.skip(str(error))
-    yield kafka, registry
-    for one in (kafka, registry):
-        one.stop()
+    with running(kafka, registry):
+        yield kafka, registry
 
 
 def on_kafka(world: Capture, kafka: Kafka, registry: Registry) -> None:

@@ -52,12 +52,18 @@ def hear(consumer: Consumer, count: int) -> list[int]:
     return found
 
 
-def wait_for(holds: Callable[[], object], limit_s: float = LIMIT_S) -> None:
-    """Until something holds."""
-    deadline = time.monotonic() + limit_s
+def until(what: str, holds: Callable[[], object], limit_s: float = LIMIT_S) -> float:
+    """Wait until something holds; the seconds it took."""
+    started = time.monotonic()
     while not holds():
-        assert time.monotonic() < deadline, f"not within {limit_s:g} s"
+        assert time.monotonic() - started < limit_s, f"not within {limit_s:g} s: {what}"
         time.sleep(0.01)
+    return time.monotonic() - started
+
+
+def wait_for(holds: Callable[[], object], limit_s: float = LIMIT_S) -> None:
+    """Until something holds that its line says well enough."""
+    until("it holds", holds, limit_s)
 
 
 def new_topic(data_type: str = "trades") -> str:

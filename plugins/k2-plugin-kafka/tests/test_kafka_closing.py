@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import pathlib
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import kafka_world as world
 import pytest
 
 from k2core.plugin import BrokerError
 from k2core.testing.conformance.broker_world import numbered, topic_spec
 from tests.services.fixtures import Address
-
-spec = importlib.util.spec_from_file_location("kafka_world", pathlib.Path(__file__).parent / "kafka_world.py")
-assert spec is not None
-assert spec.loader is not None
-world = sys.modules.setdefault("kafka_world", importlib.util.module_from_spec(spec))
-spec.loader.exec_module(world)
 
 pytestmark = pytest.mark.xdist_group("kafka")
 

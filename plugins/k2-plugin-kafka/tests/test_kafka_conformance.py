@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import pathlib
-import sys
 from pathlib import Path
 from typing import cast
 
+import kafka_world as world
 import pytest
 
 from k2core.plugin import Broker, Clock
 from k2core.testing import BrokerSuite
 from tests.services.fixtures import KAFKA, REGISTRY, Address
-
-spec = importlib.util.spec_from_file_location("kafka_world", pathlib.Path(__file__).parent / "kafka_world.py")
-assert spec is not None
-assert spec.loader is not None
-world = sys.modules.setdefault("kafka_world", importlib.util.module_from_spec(spec))
-spec.loader.exec_module(world)
 
 pytestmark = pytest.mark.xdist_group("kafka")
 

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import pathlib
 import struct
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
+import kafka_world as world
 import pytest
 
 from k2core.plugin import LogCorruptError
 from k2core.testing.conformance.broker_world import drain, numbered, numbers_of, topic_spec
 from tests.services.fixtures import Address
 from tests.services.kafka import Kafka
-from tests.services.process import UnavailableError
-
-spec = importlib.util.spec_from_file_location("kafka_world", pathlib.Path(__file__).parent / "kafka_world.py")
-assert spec is not None
-assert spec.loader is not None
-world = sys.modules.setdefault("kafka_world", importlib.util.module_from_spec(spec))
-spec.loader.exec_module(world)
+from tests.services.running import running
 
 pytestmark = pytest.mark.xdist_group("kafka-damage")
 BATCH = 20
@@ -32,12 +25,8 @@ BATCH = 20
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     made = Kafka(tmp_path_factory.mktemp("kafka-damage"))
-    try:
-        made.start()
-    except UnavailableError as error:
-        pytest.skip(str(error))
-    yield made
-    made.stop()
+    with running(made):
+        yield made
 
 
 @pytest.fixture

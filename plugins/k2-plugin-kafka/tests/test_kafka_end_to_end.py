@@ -15,8 +15,8 @@ import pytest
 
 from tests.e2e.capture import Capture, capture, tape, wait_until
 from tests.services.kafka import Kafka
-from tests.services.process import UnavailableError
 from tests.services.registry import Registry
+from tests.services.running import running
 
 pytestmark = pytest.mark.xdist_group("kafka-end-to-end")
 KEY = "kafka-end-to-end"
@@ -35,16 +35,8 @@ session_timeout_s = 3
 @pytest.fixture
 def services(tmp_path: pathlib.Path) -> Iterator[tuple[Kafka, Registry]]:
     kafka, registry = Kafka(tmp_path / "kafka"), Registry(tmp_path / "registry")
-    try:
-        for one in (kafka, registry):
-            one.launch()
-        for one in (kafka, registry):
-            one.wait()
-    except UnavailableError as error:
-        pytest.skip(str(error))
-    yield kafka, registry
-    for one in (kafka, registry):
-        one.stop()
+    with running(kafka, registry):
+        yield kafka, registry
 
 
 def on_kafka(world: Capture, kafka: Kafka, registry: Registry) -> None:

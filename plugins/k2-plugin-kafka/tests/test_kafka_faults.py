@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import pathlib
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import kafka_world as world
 import numpy as np
 import pytest
 from confluent_kafka import Producer as Client
@@ -31,13 +30,7 @@ from k2core.plugin import (
 from k2core.testing.conformance.broker_world import drain, numbered, numbers_of, read_all, topic_spec
 from tests.services.fixtures import Address
 from tests.services.kafka import Kafka
-from tests.services.process import UnavailableError
-
-spec = importlib.util.spec_from_file_location("kafka_world", pathlib.Path(__file__).parent / "kafka_world.py")
-assert spec is not None
-assert spec.loader is not None
-world = sys.modules.setdefault("kafka_world", importlib.util.module_from_spec(spec))
-spec.loader.exec_module(world)
+from tests.services.running import running
 
 pytestmark = pytest.mark.xdist_group("kafka-faults")
 wait_for = world.wait_for
@@ -47,12 +40,8 @@ wait_for = world.wait_for
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     """A broker to be broken."""
     made = Kafka(tmp_path_factory.mktemp("kafka-faults"))
-    try:
-        made.start()
-    except UnavailableError as error:
-        pytest.skip(str(error))
-    yield made
-    made.stop()
+    with running(made):
+        yield made
 
 
 @pytest.fixture

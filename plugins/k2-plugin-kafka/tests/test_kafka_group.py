@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import pathlib
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import kafka_world as world
 import pytest
 
 from k2core.plugin import Partition, TopicSpec
 from tests.services.fixtures import Address
 from tests.services.process import die_with_parent
 
-spec = importlib.util.spec_from_file_location("kafka_world", pathlib.Path(__file__).parent / "kafka_world.py")
-assert spec is not None
-assert spec.loader is not None
-world = sys.modules.setdefault("kafka_world", importlib.util.module_from_spec(spec))
-spec.loader.exec_module(world)
-
 pytestmark = pytest.mark.xdist_group("kafka")
+until = world.until
 PARTITIONS, MOVED_S = 8, 30.0
 """The client's own session would be 45 s; what it takes on a machine that is not busy, benchmarks tell."""
 MEMBER = """
@@ -76,14 +70,6 @@ def group(kafka: Address, schema_registry: Address, tmp_path: pathlib.Path) -> I
     made = World(kafka.url, schema_registry.url, tmp_path)
     yield made
     made.close()
-
-
-def until(what: str, holds: Callable[[], bool], limit_s: float = 120.0) -> float:
-    started = time.monotonic()
-    while not holds():
-        assert time.monotonic() - started < limit_s, f"not within {limit_s:g} s: {what}"
-        time.sleep(0.01)
-    return time.monotonic() - started
 
 
 def shared(group: World, *members: Any) -> Callable[[], bool]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import pathlib
 import signal
 import subprocess
@@ -10,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import kafka_world as world
 import pytest
 from confluent_kafka.admin import AdminClient
 
@@ -17,12 +17,6 @@ from k2core.plugin import BrokerAwayError, TopicChangedError
 from k2core.testing.conformance.broker_world import drain, numbered, numbers_of, topic_spec
 from tests.services.fixtures import Address
 from tests.services.process import die_with_parent
-
-spec = importlib.util.spec_from_file_location("kafka_world", pathlib.Path(__file__).parent / "kafka_world.py")
-assert spec is not None
-assert spec.loader is not None
-world = sys.modules.setdefault("kafka_world", importlib.util.module_from_spec(spec))
-spec.loader.exec_module(world)
 
 pytestmark = pytest.mark.xdist_group("kafka")
 READER = """

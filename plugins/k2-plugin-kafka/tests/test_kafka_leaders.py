@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import pathlib
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import kafka_world as world
 import pytest
 
 from k2core.plugin import BrokerAwayError, BrokerError
@@ -18,12 +17,6 @@ from k2core.testing.conformance.broker_world import PARTITIONS, numbered, number
 from tests.services.fixtures import Address
 from tests.services.kafka import Kafka, three_brokers
 from tests.services.process import UnavailableError
-
-spec = importlib.util.spec_from_file_location("kafka_world", pathlib.Path(__file__).parent / "kafka_world.py")
-assert spec is not None
-assert spec.loader is not None
-world = sys.modules.setdefault("kafka_world", importlib.util.module_from_spec(spec))
-spec.loader.exec_module(world)
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kafka-leaders")]
 MOVES = 2

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import pathlib
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import kafka_world as world
 import pytest
 
 from k2core.plugin import BrokerAwayError, SchemaError, TopicMissingError
@@ -17,13 +16,7 @@ from k2core.telemetry.catalogue import CATALOGUE
 from k2core.testing.conformance.broker_world import drain, numbered, topic_spec
 from tests.services.fixtures import Address
 from tests.services.kafka import Kafka
-from tests.services.process import UnavailableError
-
-spec = importlib.util.spec_from_file_location("kafka_world", pathlib.Path(__file__).parent / "kafka_world.py")
-assert spec is not None
-assert spec.loader is not None
-world = sys.modules.setdefault("kafka_world", importlib.util.module_from_spec(spec))
-spec.loader.exec_module(world)
+from tests.services.running import running
 
 pytestmark = pytest.mark.xdist_group("kafka-faults")
 
@@ -31,12 +24,8 @@ pytestmark = pytest.mark.xdist_group("kafka-faults")
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     made = Kafka(tmp_path_factory.mktemp("kafka-metrics"))
-    try:
-        made.start()
-    except UnavailableError as error:
-        pytest.skip(str(error))
-    yield made
-    made.stop()
+    with running(made):
+        yield made
 
 
 @pytest.fixture
@@ -49,20 +38,8 @@ def log(own: Kafka, schema_registry: Address, tmp_path: pathlib.Path) -> Iterato
 @pytest.fixture
 def topic(log: Any) -> str:
     name: str = world.new_topic()
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            log.ensure_topics([topic_spec(name)])
-            return name
-        except BrokerAwayError:
-            assert time.monotonic() < deadline
-
-
-def until(holds: Callable[[], object], limit_s: float = 120) -> None:
-    deadline = time.monotonic() + limit_s
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {limit_s:g} s"
-        time.sleep(0.01)
+    patiently(lambda: log.ensure_topics([topic_spec(name)]))
+    return name
 
 
 def test_what_runs_well_shows(log: Any, topic: str) -> None:
@@ -75,11 +52,11 @@ def test_what_runs_well_shows(log: Any, topic: str) -> None:
     assert value("k2_kafka_answer_seconds") >= asked + 1
     assert value("k2_kafka_registry_requests_total", outcome="answered") > 0
     one = log.join(topic, [topic])
-    until(one.partitions)
+    world.wait_for(one.partitions)
     assert value("k2_kafka_unassigned_seconds_total") > 0
     assert value("k2_kafka_rebalances_total", kind="given") >= 1
     two = log.join(topic, [topic])
-    until(lambda: one.partitions() is not None and two.partitions())
+    world.wait_for(lambda: one.partitions() is not None and two.partitions())
     assert value("k2_kafka_rebalances_total", kind="asked-back") >= 1
 
 
@@ -106,7 +83,7 @@ def test_a_broker_that_is_frozen_shows(own: Kafka, log: Any, topic: str) -> None
             metrics.refresh()
             return bool(metrics.value("k2_kafka_unconfirmed_records") == 40)
 
-        until(waits)
+        world.wait_for(waits)
         with pytest.raises(BrokerAwayError):
             reader.poll(1, 0)
         with pytest.raises(BrokerAwayError):
@@ -118,7 +95,7 @@ def test_a_broker_that_is_frozen_shows(own: Kafka, log: Any, topic: str) -> None
     assert metrics.value("k2_kafka_append_failures_total", reason="away") == before + 1
     for role in ("producer", "reader", "admin"):
         assert metrics.value("k2_kafka_clients_discarded_total", role=role) >= 1, role
-    until(lambda: len(heard(log, topic)) >= 4)
+    world.wait_for(lambda: len(heard(log, topic)) >= 4)
 
 
 def heard(log: Any, topic: str) -> list[Any]:
@@ -146,7 +123,7 @@ def test_a_topic_that_is_gone_shows(own: Kafka, log: Any, topic: str) -> None:
     producer = log.producer()
     patiently(lambda: producer.produce([numbered(topic, range(4))]))
     log._cluster.admin.delete_topics([topic])[topic].result(60)
-    until(lambda: "k2 topics apply" in refusal(producer, topic))
+    world.wait_for(lambda: "k2 topics apply" in refusal(producer, topic))
     assert log._metrics.value("k2_kafka_append_failures_total", reason="missing") == 1
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import pathlib
 import subprocess
 import sys
 from typing import Any
 
+import kafka_world as world
 import numpy as np
 import pytest
 from confluent_kafka import KafkaError
@@ -19,12 +19,6 @@ from k2_plugin_kafka.settings import KafkaSettings
 from pydantic import ValidationError
 
 from k2core.plugin import BrokerAwayError, ConfigError, EncodedBatch, Metrics
-
-spec = importlib.util.spec_from_file_location("kafka_world", pathlib.Path(__file__).parent / "kafka_world.py")
-assert spec is not None
-assert spec.loader is not None
-world = sys.modules.setdefault("kafka_world", importlib.util.module_from_spec(spec))
-spec.loader.exec_module(world)
 
 SECRETS: dict[str, Any] = {
     "sasl_password": "hunter2", "ssl_key_password": "hunter3", "schema_registry_password": "hunter4",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import pathlib
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
+import kafka_world as world
 import pytest
 from confluent_kafka import Consumer as Client
 
@@ -17,25 +15,16 @@ from k2core.plugin import BrokerError, ConfigError
 from k2core.testing.conformance.broker_world import PARTITIONS, topic_spec
 from tests.services.fixtures import Address
 from tests.services.kafka import Kafka
-from tests.services.process import UnavailableError
-
-spec = importlib.util.spec_from_file_location("kafka_world", pathlib.Path(__file__).parent / "kafka_world.py")
-assert spec is not None
-assert spec.loader is not None
-world = sys.modules.setdefault("kafka_world", importlib.util.module_from_spec(spec))
-spec.loader.exec_module(world)
+from tests.services.running import running
 
 pytestmark = pytest.mark.xdist_group("kafka-refused")
+until = world.until
 
 
 def strict(folder: pathlib.Path, least_s: int) -> Iterator[Kafka]:
     made = Kafka(folder, settings={"group.min.session.timeout.ms": str(least_s * 1000)})
-    try:
-        made.start()
-    except UnavailableError as error:
-        pytest.skip(str(error))
-    yield made
-    made.stop()
+    with running(made):
+        yield made
 
 
 @pytest.fixture
@@ -47,13 +36,6 @@ def usual(tmp_path: pathlib.Path) -> Iterator[Kafka]:
 @pytest.fixture
 def slow(tmp_path: pathlib.Path) -> Iterator[Kafka]:
     yield from strict(tmp_path / "kafka", 10)
-
-
-def until(what: str, holds: Callable[[], bool], limit_s: float = 120) -> None:
-    deadline = time.monotonic() + limit_s
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {limit_s:g} s: {what}"
-        time.sleep(0.01)
 
 
 def made_topic(log: Any) -> str:

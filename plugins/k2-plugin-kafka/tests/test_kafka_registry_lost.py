@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import http.server
-import importlib.util
 import json
 import pathlib
-import sys
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
+import kafka_world as world
 import pytest
 from k2_plugin_kafka.lineage import Lineages
 from k2_plugin_kafka.registry import Registry as Client
@@ -22,12 +21,6 @@ from k2_plugin_kafka.settings import KafkaSettings
 from k2core.plugin import BrokerAwayError, SchemaError, TopicMissingError
 from k2core.testing.conformance.broker_world import drain, numbered, topic_spec
 from tests.services.fixtures import Address
-
-spec = importlib.util.spec_from_file_location("kafka_world", pathlib.Path(__file__).parent / "kafka_world.py")
-assert spec is not None
-assert spec.loader is not None
-world = sys.modules.setdefault("kafka_world", importlib.util.module_from_spec(spec))
-spec.loader.exec_module(world)
 
 pytestmark = pytest.mark.xdist_group("kafka")
 LINEAGE = ('"int"', '"long"', '"double"')

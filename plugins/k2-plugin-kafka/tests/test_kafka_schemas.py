@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import pathlib
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
+import kafka_world as world
 import pytest
 from k2_plugin_kafka.lineage import Lineages
 from k2_plugin_kafka.registry import Registry as Client
@@ -19,14 +18,8 @@ from k2core.plugin import BrokerAwayError, SchemaError, TopicSpec
 from k2core.records.builtin import TRADES
 from k2core.testing.conformance.broker_world import drain, numbered, numbers_of, topic_spec
 from tests.services.fixtures import Address
-from tests.services.process import UnavailableError
 from tests.services.registry import Registry
-
-spec = importlib.util.spec_from_file_location("kafka_world", pathlib.Path(__file__).parent / "kafka_world.py")
-assert spec is not None
-assert spec.loader is not None
-world = sys.modules.setdefault("kafka_world", importlib.util.module_from_spec(spec))
-spec.loader.exec_module(world)
+from tests.services.running import running
 
 pytestmark = pytest.mark.xdist_group("kafka")
 LINEAGE = ('"int"', '"long"', '"double"')
@@ -52,7 +45,7 @@ def test_versions_come_back_as_they_went_in_and_grow(
             assert newer._registry.level(f"{topic}-value") == "BACKWARD"
             newer.producer().produce([numbered(topic, range(4, 8), version=3)])
         found: list[Any] = []
-        wait_for(lambda: found.extend(reader.poll(100, 1)) or sum(map(len, found)) == 4)
+        world.wait_for(lambda: found.extend(reader.poll(100, 1)) or sum(map(len, found)) == 4)
         assert {block.version for block in found} == {3}, "a reader learns of newer ids"
         assert sorted(numbers_of(found)) == [4, 5, 6, 7]
 
@@ -92,12 +85,8 @@ def test_a_schema_that_cannot_read_what_is_there_is_refused(
 @pytest.fixture
 def own(tmp_path: pathlib.Path) -> Iterator[Registry]:
     made = Registry(tmp_path / "registry")
-    try:
-        made.start()
-    except UnavailableError as error:
-        pytest.skip(str(error))
-    yield made
-    made.stop()
+    with running(made):
+        yield made
 
 
 def test_a_registry_that_is_away_stops_nothing_that_ran_before(
@@ -118,7 +107,7 @@ def test_a_registry_that_is_away_stops_nothing_that_ran_before(
             with pytest.raises(BrokerAwayError, match="schema registry"):
                 start()
         own.start()
-        wait_for(lambda: heard(log, topic) == 12)
+        world.wait_for(lambda: heard(log, topic) == 12)
     with own.frozen(), world.broker(kafka.url, own.url, tmp_path, schema_registry_timeout_s=0.5) as log:
         started = time.monotonic()
         assert heard(log, topic) == 12
@@ -130,13 +119,6 @@ def heard(log: Any, topic: str) -> int:
         return len(numbers_of(drain(log.consumer([topic]))))
     except BrokerAwayError:
         return 0
-
-
-def wait_for(holds: Any, limit_s: float = 120) -> None:
-    deadline = time.monotonic() + limit_s
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {limit_s:g} s"
-        time.sleep(0.05)
 
 
 def lineages(url: str, folder: pathlib.Path, wanted: tuple[str, ...] = ()) -> Lineages:

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 import pathlib
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
+import kafka_world as world
 import pytest
 
 from k2core.plugin import BrokerAwayError
 from k2core.testing.conformance.broker_world import drain, numbered, numbers_of, topic_spec
 from tests.services.fixtures import Address
 from tests.services.kafka import Kafka
-from tests.services.process import UnavailableError, free_port
-
-spec = importlib.util.spec_from_file_location("kafka_world", pathlib.Path(__file__).parent / "kafka_world.py")
-assert spec is not None
-assert spec.loader is not None
-world = sys.modules.setdefault("kafka_world", importlib.util.module_from_spec(spec))
-spec.loader.exec_module(world)
+from tests.services.process import free_port
+from tests.services.running import running
 
 pytestmark = pytest.mark.xdist_group("kafka-security")
 PASSWORD = "correct-horse-battery"
@@ -83,12 +77,8 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed: apt-get install openssl")
     made = Secured(tmp_path_factory.mktemp("kafka-secured"))
-    try:
-        made.start()
-    except UnavailableError as error:
-        pytest.skip(str(error))
-    yield made
-    made.stop()
+    with running(made):
+        yield made
 
 
 def tls(secured: Secured) -> dict[str, Any]:

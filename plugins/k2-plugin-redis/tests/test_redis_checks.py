@@ -16,8 +16,9 @@ from k2_plugin_redis.store import RedisStore
 from redis import Redis as Client
 
 from k2core.plugin import Context, DedupAwayError, Finding, Metrics, SystemClock
-from tests.services.process import UnavailableError, free_port
+from tests.services.process import free_port
 from tests.services.redis import Redis
+from tests.services.running import running
 
 BOUND_S = 20.0
 
@@ -26,12 +27,8 @@ BOUND_S = 20.0
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
     """One of our own: its settings are changed, and it is frozen."""
     redis = Redis(tmp_path_factory.mktemp("redis-checks"))
-    try:
-        redis.start()
-    except UnavailableError as error:
-        pytest.skip(str(error))
-    yield redis
-    redis.stop()
+    with running(redis):
+        yield redis
 
 
 def store(url: str, **settings: Any) -> RedisStore:

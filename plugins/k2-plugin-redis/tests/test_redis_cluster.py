@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
 import pathlib
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import redis_world as world
 
 from k2core.plugin import ConfigError, SystemClock
 from k2core.testing.conformance.dedup_world import KnownTable
-from tests.services.process import UnavailableError, free_port
+from tests.services.process import free_port
 from tests.services.redis import Redis
-
-spec = importlib.util.spec_from_file_location("redis_world", pathlib.Path(__file__).parent / "redis_world.py")
-assert spec is not None
-assert spec.loader is not None
-world = sys.modules.setdefault("redis_world", importlib.util.module_from_spec(spec))
-spec.loader.exec_module(world)
+from tests.services.running import running
 
 
 @pytest.fixture
 def server(tmp_path: pathlib.Path) -> Iterator[Redis]:
     redis = Redis(tmp_path, "--cluster-enabled", "yes", "--cluster-port", str(free_port()))
-    try:
-        redis.start()
-    except UnavailableError as error:
-        pytest.skip(str(error))
-    yield redis
-    redis.stop()
+    with running(redis):
+        yield redis
 
 
 @pytest.mark.parametrize("may_ask", [True, False])

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import pathlib
-import sys
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import redis_world as world
 
 from k2core.plugin import Clock, DedupStore
 from k2core.testing import DedupStoreSuite
 from tests.services.fixtures import Address
 from tests.services.process import free_port
-
-spec = importlib.util.spec_from_file_location("redis_world", pathlib.Path(__file__).parent / "redis_world.py")
-assert spec is not None
-assert spec.loader is not None
-world = sys.modules.setdefault("redis_world", importlib.util.module_from_spec(spec))
-spec.loader.exec_module(world)
 
 
 def named(place: Path) -> str:

@@ -10,8 +10,8 @@ import pytest
 from redis import Redis as Client
 
 from tests.e2e.capture import Capture, capture, tape, wait_until
-from tests.services.process import UnavailableError
 from tests.services.redis import Redis
+from tests.services.running import running
 
 SETTINGS = """
 [ingest]
@@ -65,12 +65,8 @@ def full(redis: Redis) -> object:
 @pytest.fixture
 def redis(tmp_path: pathlib.Path) -> Iterator[Redis]:
     server = Redis(tmp_path / "redis")
-    try:
-        server.start()
-    except UnavailableError as error:
-        pytest.skip(str(error))
-    yield server
-    server.stop()
+    with running(server):
+        yield server
 
 
 def test_the_table_is_exact_whatever_becomes_of_redis(tmp_path: pathlib.Path, redis: Redis) -> None:

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import pathlib
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import redis_servers as servers
+import redis_world as world
 
 from k2core.testing.conformance.dedup_world import KnownTable
 from tests.services.process import UnavailableError
 from tests.services.redis import Redis
+from tests.services.running import running
 
-
-def beside(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, pathlib.Path(__file__).parent / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules.setdefault(name, importlib.util.module_from_spec(spec))
-    spec.loader.exec_module(module)
-    return module
-
-
-world, servers = beside("redis_world"), beside("redis_servers")
 KINDS = ["contiguous", "opaque"]
 Pair = tuple[Redis, Redis]
 
@@ -183,12 +173,8 @@ def test_no_sentinel_knows(tmp_path: pathlib.Path, pair: Pair) -> None:
 @pytest.fixture
 def server(tmp_path: pathlib.Path) -> Iterator[Redis]:
     redis = Redis(tmp_path)
-    try:
-        redis.start()
-    except UnavailableError as error:
-        pytest.skip(str(error))
-    yield redis
-    redis.stop()
+    with running(redis):
+        yield redis
 
 
 @pytest.mark.parametrize("owner", ["same", "another"])

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
-import pathlib
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import redis_servers as servers
+import redis_world as world
 from redis import Redis as Client
 
 from k2core.plugin import DedupError
 from k2core.testing.conformance.dedup_world import PLACE, KnownTable
-from tests.services.process import UnavailableError
 from tests.services.redis import Redis
-
-
-def beside(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, pathlib.Path(__file__).parent / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules.setdefault(name, importlib.util.module_from_spec(spec))
-    spec.loader.exec_module(module)
-    return module
-
-
-world, servers = beside("redis_world"), beside("redis_servers")
+from tests.services.running import running
 
 Fault = Callable[[Redis, Any], contextlib.AbstractContextManager[None]]
 
@@ -36,12 +23,8 @@ Fault = Callable[[Redis, Any], contextlib.AbstractContextManager[None]]
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
     """One of our own: it is killed, frozen and filled."""
     redis = Redis(tmp_path_factory.mktemp("redis-faults"))
-    try:
-        redis.start()
-    except UnavailableError as error:
-        pytest.skip(str(error))
-    yield redis
-    redis.stop()
+    with running(redis):
+        yield redis
 
 
 def said(server: Redis, *command: str) -> None:

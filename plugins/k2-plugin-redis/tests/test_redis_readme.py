@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import pathlib
 import re
 import subprocess
-import sys
 import tomllib
-from typing import Any
 
 import pytest
+import redis_world as world
 from k2_plugin_redis.settings import RedisSettings
 from redis import Redis as Client
 
@@ -24,13 +22,6 @@ BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 def blocks(language: str) -> list[str]:
     return [text for of, text in BLOCKS if of == language]
-
-
-spec = importlib.util.spec_from_file_location("redis_world", pathlib.Path(__file__).parent / "redis_world.py")
-assert spec is not None
-assert spec.loader is not None
-world: Any = sys.modules.setdefault("redis_world", importlib.util.module_from_spec(spec))
-spec.loader.exec_module(world)
 
 
 def test_no_block_is_of_another_kind() -> None:

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import logging
 import pathlib
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import redis_servers as servers
+import redis_world as world
 from k2_plugin_redis.settings import RedisSettings
 from pydantic import ValidationError
 
 from k2core.testing.conformance.dedup_world import KnownTable
 from tests.services.process import UnavailableError
 from tests.services.redis import Redis
+from tests.services.running import running
 
-
-def beside(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, pathlib.Path(__file__).parent / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules.setdefault(name, importlib.util.module_from_spec(spec))
-    spec.loader.exec_module(module)
-    return module
-
-
-world, servers = beside("redis_world"), beside("redis_servers")
 README = (pathlib.Path(__file__).parents[1] / "README.md").read_text()
 
 
@@ -42,14 +32,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 @contextlib.contextmanager
 def serving(server: Redis) -> Iterator[Redis]:
-    try:
-        server.start()
-    except UnavailableError as error:
-        pytest.skip(str(error))
-    try:
+    with running(server):
         yield server
-    finally:
-        server.stop()
 
 
 def works(url: str, **settings: Any) -> None:

@@ -6,29 +6,21 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
-import pathlib
 import random
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import redis_world as world
 from redis import Redis as Client
 
 from k2core.plugin import DedupError
 from k2core.testing import ManualClock
 from k2core.testing.conformance.dedup_world import PLACE, START_NS, KnownTable
-from tests.services.process import UnavailableError
 from tests.services.redis import Redis
-
-spec = importlib.util.spec_from_file_location("redis_world", pathlib.Path(__file__).parent / "redis_world.py")
-assert spec is not None
-assert spec.loader is not None
-world = sys.modules.setdefault("redis_world", importlib.util.module_from_spec(spec))
-spec.loader.exec_module(world)
+from tests.services.running import running
 
 STEPS = 2000 if os.environ.get("K2_LONG") else 250
 
@@ -36,12 +28,8 @@ STEPS = 2000 if os.environ.get("K2_LONG") else 250
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
     redis = Redis(tmp_path_factory.mktemp("redis-storm"))
-    try:
-        redis.start()
-    except UnavailableError as error:
-        pytest.skip(str(error))
-    yield redis
-    redis.stop()
+    with running(redis):
+        yield redis
 
 
 class Storm:

@@ -7,7 +7,6 @@ import pathlib
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
@@ -15,9 +14,10 @@ import pytest
 from k2core.cli.main import run
 from k2core.records.builtin import TRADES as TRADES_TYPE
 from tests.services.kafka import Kafka
-from tests.services.process import Service, UnavailableError, free_port
+from tests.services.process import Service, free_port
 from tests.services.redis import Redis
 from tests.services.registry import Registry
+from tests.services.running import running
 
 pytestmark = pytest.mark.xdist_group("cli-over-services")
 ROWS, SYMBOLS = 2_000, 40
@@ -61,13 +61,7 @@ class Services:
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     folder = tmp_path_factory.mktemp("services")
     made = Services(Kafka(folder / "kafka"), Registry(folder / "registry"), Redis(folder / "redis"))
-    with ExitStack() as stack:
-        for one in (made.kafka, made.registry, made.redis):
-            one.folder.mkdir(parents=True, exist_ok=True)
-            try:
-                stack.enter_context(one)
-            except UnavailableError as error:
-                pytest.skip(f"no {type(one).__name__}: {error}")
+    with running(made.kafka, made.registry, made.redis):
         yield made
 
 
