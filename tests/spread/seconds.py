@@ -16,6 +16,7 @@ SECONDS = {
     f"{E2E}/test_overload.py::test_twice_the_load_is_shed_by_name_and_comes_back": 35,
     f"{E2E}/test_kill_storm.py::test_everything_is_stored_once_however_often_the_writer_is_killed": 35,
     "docs-tutorial.md": 35,
+    "kafka-leaders": 45,
     "kafka-end-to-end": 30,
     "kafka-security": 30,
     "cli-over-services": 30,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import threading
 import time
@@ -18,8 +19,8 @@ from tests.services.fixtures import Address
 from tests.services.kafka import Kafka, three_brokers
 from tests.services.process import UnavailableError
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kafka-leaders")]
-MOVES = 2
+pytestmark = [pytest.mark.xdist_group("kafka-leaders")]
+MOVES = 3 if os.environ.get("K2_LONG") else 1
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +103,23 @@ def test_partitions_without_a_leader_are_told_in_time(
     with world.broker(servers, schema_registry.url, tmp_path) as log:
         log._cluster.wait_ready([topic])
         assert sum(log.ends([topic]).values()) == 40
+
+
+def test_a_dead_broker_that_is_named_controller_delays_answers_and_fails_none(
+    brokers: list[Kafka], schema_registry: Address, tmp_path: pathlib.Path
+) -> None:
+    """Any broker is named, until its session is over; the client waited for the dead one through all of its patience."""
+    servers, topic = ",".join(one.bootstrap_servers for one in brokers), world.new_topic()
+    with world.broker(servers, schema_registry.url, tmp_path, answer_timeout_s=20) as log:
+        log.ensure_topics([topic_spec(topic)])
+        for victim in brokers[:MOVES]:
+            victim.kill()
+            until = time.monotonic() + 4
+            while time.monotonic() < until:
+                assert list(log._cluster.infos([topic])) == [topic]
+                assert log._cluster.configs([topic])[topic]
+            victim.start()
+            log._cluster.wait_ready([topic])
 
 
 def more(acknowledged: set[int], limit_s: float = 120) -> None:

@@ -1,7 +1,7 @@
 """`Cluster`: what is asked of the brokers besides records: topics with their ids, ends, settings. Each within its time.
 
 Faults survived: brokers that are away or frozen (`BrokerAwayError` after `answer_timeout_s`), a topic that is made or
-removed while it is asked for.
+removed while it is asked for, a client that waits for a broker that died.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -32,6 +32,9 @@ EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 NEWEST: OffsetSpec = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
 PAUSE_S = 0.05
 """Between two questions, where a topic that is being made gives an answer of the moment."""
+FIRST_S = 1.0
+"""For the first answer of whoever is named controller; each further client gets twice as long."""
+T = TypeVar("T")
 
 
 class Cluster:
@@ -74,12 +77,14 @@ class Cluster:
 
     def describe(self, names: Iterable[str]) -> dict[str, Any]:
         """The client's descriptions of those topics that there are."""
-        wanted = list(names)
-        if not wanted:
-            return {}
-        with translated(self.settings, "describe topics", self.told):
-            asked = self.admin.describe_topics(TopicCollection(wanted), request_timeout=self.settings.answer_timeout_s)
-        return {name: told for name, future in asked.items() if (told := self._unless(SOON, "describe topics", future))}
+        wanted, doing = list(names), "describe topics"
+
+        def ask(admin: AdminClient, within_s: float) -> dict[str, Any]:
+            with translated(self.settings, doing, self.told):
+                asked = admin.describe_topics(TopicCollection(wanted), request_timeout=within_s)
+            return {name: told for name, future in asked.items() if (told := self._unless(SOON, doing, future))}
+
+        return self._of_controller(ask) if wanted else {}
 
     def topics(self, own: Callable[[str], bool]) -> dict[str, TopicInfo]:
         """Topics whose name is of interest, with their ids."""
@@ -135,24 +140,25 @@ class Cluster:
 
     def create(self, wanted: Sequence[NewTopic]) -> None:
         """Make topics; one that somebody else makes at the same time is there too."""
-        with translated(self.settings, "make topics", self.told):
-            asked = self.admin.create_topics(list(wanted), request_timeout=self.settings.answer_timeout_s)
-        for name, future in asked.items():
-            try:
-                self._answer(f"make topic {name}", future)
-            except BrokerError as error:
-                if "already exists" not in str(error):
-                    raise
+
+        def ask(admin: AdminClient, within_s: float) -> None:
+            with translated(self.settings, "make topics", self.told):
+                asked = admin.create_topics(list(wanted), request_timeout=within_s)
+            for name, future in asked.items():
+                self._unless({KafkaError.TOPIC_ALREADY_EXISTS}, f"make topic {name}", future)
+
+        self._of_controller(ask)
 
     def alter(self, topic: str, values: Mapping[str, str]) -> None:
         """Change settings of a topic."""
         entries = [ConfigEntry(k, v, incremental_operation=AlterConfigOpType.SET) for k, v in values.items()]
-        asked = self.admin.incremental_alter_configs(
-            [ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)],
-            request_timeout=self.settings.answer_timeout_s,
-        )
-        for future in asked.values():
-            self._answer(f"change topic {topic}", future)
+        changed = [ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)]
+
+        def ask(admin: AdminClient, within_s: float) -> None:
+            for future in admin.incremental_alter_configs(changed, request_timeout=within_s).values():
+                self._unless(set(), f"change topic {topic}", future)
+
+        self._of_controller(ask)
 
     def wait_ready(self, names: Sequence[str]) -> None:
         """Wait until every partition of topics has its leader and all replicas in sync.
@@ -185,8 +191,7 @@ class Cluster:
                 found = admin.list_topics(timeout=self.settings.answer_timeout_s)
             except KafkaException:
                 admin.poll(0)  # what it has to say of its connections: refused, not trusted, wrong password
-                self._metrics.add("k2_kafka_clients_discarded_total", role="admin")
-                self.close()  # another one knows nothing, and so nothing wrong
+                self._discard(admin)
                 raise
         if not found.brokers:  # one that starts tells for a moment of none, and may tell of no topics
             raise away(self.settings, f"{doing}: no broker is ready", self.told)
@@ -194,11 +199,43 @@ class Cluster:
         self.told.heard()
         return found
 
+    def _discard(self, admin: AdminClient) -> None:
+        """Let a client go that got no answer: another one knows nothing, and so nothing wrong."""
+        self._metrics.add("k2_kafka_clients_discarded_total", role="admin")
+        with self._lock:
+            if self._client is admin:
+                self._client = None
+
+    def _of_controller(self, ask: Callable[[AdminClient, float], T]) -> T:
+        """Ask what goes to the broker that is named controller; through another client where none answers.
+
+        Any broker may be named (KRaft), one that has just died too, and a client believes it for minutes.
+
+        Args:
+            ask: Takes the client and how many seconds it may wait for its answer.
+
+        Raises:
+            BrokerAwayError: Not within `answer_timeout_s`.
+        """
+        until, patience = time.monotonic() + self.settings.answer_timeout_s, FIRST_S
+        while True:
+            admin = self.admin
+            try:
+                return ask(admin, max(PAUSE_S, min(patience, until - time.monotonic())))
+            except BrokerAwayError:
+                self._discard(admin)
+                if time.monotonic() > until - PAUSE_S:
+                    raise
+            patience *= 2
+            threading.Event().wait(PAUSE_S)
+
     def _config(self, wanted: list[Any]) -> dict[Any, dict[str, str]]:
-        timeout = self.settings.answer_timeout_s
-        found = self._patiently(
-            "describe settings", lambda: self.admin.describe_configs(wanted, request_timeout=timeout)
-        )
+        def ask(admin: AdminClient, within_s: float) -> dict[Any, Any]:
+            return self._patiently(
+                "describe settings", lambda: admin.describe_configs(wanted, request_timeout=within_s)
+            )
+
+        found = self._of_controller(ask)
         return {one: {name: entry.value for name, entry in values.items()} for one, values in found.items()}
 
     def _patiently(
@@ -227,10 +264,6 @@ class Cluster:
             if error.args[0].code() in passing:
                 return None
             raise error_of(self.settings, doing, error.args[0], self.told) from None
-
-    def _answer(self, doing: str, future: Any) -> Any:
-        with translated(self.settings, doing, self.told):
-            return future.result(2 * self.settings.answer_timeout_s)
 
 
 def _ready(description: Any) -> bool:
