@@ -27,6 +27,7 @@ from k2core.telemetry.metrics import Metrics
 from k2core.telemetry.status import read_statuses
 from k2core.testing.oracle import compare
 from tests.e2e.capture import COLUMNS, wait_until
+from tests.e2e.command import run_k2
 from tests.e2e.faults_log import KINDS, LIMIT_S, Log
 
 LAKE = """[broker]
@@ -96,10 +97,7 @@ class Lake:
         return started
 
     def command(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-        asked = [sys.executable, "-m", "k2core.cli.main", "--config", str(self.settings), *arguments]
-        return subprocess.run(
-            asked, capture_output=True, text=True, cwd=self.folder, env=os.environ | env, timeout=LIMIT_S, check=False
-        )
+        return run_k2(self.settings, *arguments, within_s=LIMIT_S, **env)
 
     def output(self) -> str:
         """What all writers said."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from tests.e2e.capture import Capture
+from tests.e2e.command import run_k2
 from tests.services.kafka import Kafka
 from tests.services.redis import Redis
 from tests.services.registry import Registry
@@ -49,7 +48,6 @@ def over_services(world: Capture) -> Iterator[Services]:
         assert EMBEDDED in text
         ours = BROKER.format(kafka=kafka.bootstrap_servers, registry=registry.url, redis=redis.url)
         world.settings.write_text(text.replace(EMBEDDED, ours))
-        asked = [sys.executable, "-m", "k2core.cli.main", "--config", str(world.settings), "topics", "apply"]
-        done = subprocess.run(asked, capture_output=True, text=True, cwd=world.folder, timeout=120, check=False)
+        done = run_k2(world.settings, "topics", "apply")
         assert done.returncode == 0, done.stderr
         yield Services(kafka, registry, redis)

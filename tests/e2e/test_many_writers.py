@@ -8,7 +8,6 @@ import logging
 import pathlib
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -23,6 +22,7 @@ from k2core.records.builtin import TRADES
 from k2core.records.topics import PARTITIONS
 from k2core.telemetry.metrics import Metrics
 from tests.e2e.capture import Capture, capture, tape, wait_until
+from tests.e2e.command import run_k2
 from tests.services.kafka import Kafka
 from tests.services.registry import Registry
 from tests.services.running import running
@@ -105,11 +105,6 @@ def on_kafka(world: Capture, kafka: Kafka, registry: Registry) -> None:
     world.settings.write_text(text.replace(embedded, ours).replace("commit_interval_s = 2", "commit_interval_s = 0.5"))
 
 
-def run(world: Capture, *arguments: str) -> subprocess.CompletedProcess[str]:
-    asked = [sys.executable, "-m", "k2core.cli.main", "--config", str(world.settings), *arguments]
-    return subprocess.run(asked, capture_output=True, text=True, cwd=world.folder, timeout=240, check=False)
-
-
 class Told(NamedTuple):
     """Seconds until partitions committed again, and the writer that came last."""
 
@@ -146,7 +141,7 @@ def test_writers_come_and_go_on_kafka(tmp_path: pathlib.Path, services: tuple[Ka
     with contextlib.ExitStack() as stack:
         world = stack.enter_context(capture(tmp_path, tape(recordings=None, trades=24_000, seconds=60)))
         on_kafka(world, *services)
-        assert run(world, "topics", "apply").returncode == 0
+        assert run_k2(world.settings, "topics", "apply").returncode == 0
         ingest = world.start("ingest")
         played = world.exchange.play()
         writers = Writers(world)
@@ -160,7 +155,7 @@ def test_writers_come_and_go_on_kafka(tmp_path: pathlib.Path, services: tuple[Ka
         played.result(180)
         ingest.send_signal(signal.SIGTERM)
         assert ingest.wait(120) == 0, world.output("ingest")
-        once = run(world, "write", "--once")
+        once = run_k2(world.settings, "write", "--once")
         assert once.returncode == 0, once.stderr
         for one in (first, told.last):
             one.send_signal(signal.SIGTERM)

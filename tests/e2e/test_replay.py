@@ -8,14 +8,13 @@ import os
 import pathlib
 import shutil
 import signal
-import subprocess
-import sys
 from typing import Any
 
 import pyarrow as pa
 from k2_plugin_binance.local import LocalBinance
 
 from tests.e2e.capture import COLUMNS, Capture, capture, tape, wait_until
+from tests.e2e.command import run_k2
 
 RAW = '\n[recording]\nenabled = true\n\n[ingest]\nlinger_ms = 20\n\n[run]\nlog_level = "WARNING"\n'
 TABLES = ("trades", "quotes")
@@ -30,8 +29,7 @@ QUOTE = b"""%d {"stream":"ethusdt@bookTicker","data":{"u":%d,"s":"ETHUSDT","b":"
 
 def k2(world: Capture, *arguments: str, code: int = 0) -> str:
     """Run a command to its end; what it printed."""
-    asked = [sys.executable, "-m", "k2core.cli.main", "--config", str(world.settings), *arguments]
-    done = subprocess.run(asked, capture_output=True, text=True, cwd=world.folder, timeout=240)
+    done = run_k2(world.settings, *arguments)
     assert done.returncode == code, done.stderr
     return done.stdout + done.stderr
 

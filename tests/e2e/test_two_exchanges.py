@@ -8,8 +8,6 @@ import io
 import json
 import os
 import pathlib
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -23,6 +21,7 @@ from k2_plugin_kraken.settings import LocalKrakenSettings
 from k2core.cli.demo_exchange import ExchangeThread, toml
 from k2core.testing import compare
 from tests.e2e.capture import Capture, capture, wait_until
+from tests.e2e.command import run_k2
 
 SMALL: dict[str, Any] = {"trades": 1200, "seconds": 2, "double_every": 9, "malformed": 1}
 pytestmark = pytest.mark.xdist_group("two-exchanges")  # the fixture runs everything once
@@ -55,8 +54,7 @@ class Both:
         return False
 
     def command(self, *arguments: str) -> str:
-        asked = [sys.executable, "-m", "k2core.cli.main", "--config", str(self.world.settings), *arguments]
-        done = subprocess.run(asked, capture_output=True, text=True, cwd=self.world.folder, timeout=240, check=False)
+        done = run_k2(self.world.settings, *arguments)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

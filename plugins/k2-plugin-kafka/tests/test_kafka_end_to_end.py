@@ -6,14 +6,13 @@ import contextlib
 import json
 import pathlib
 import signal
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 
 import pytest
 
 from tests.e2e.capture import Capture, capture, tape, wait_until
+from tests.e2e.command import run_k2
 from tests.services.kafka import Kafka
 from tests.services.registry import Registry
 from tests.services.running import running
@@ -48,11 +47,6 @@ def on_kafka(world: Capture, kafka: Kafka, registry: Registry) -> None:
     world.settings.write_text(text.replace(embedded, ours).replace("commit_interval_s = 2", "commit_interval_s = 0.5"))
 
 
-def command(world: Capture, *arguments: str) -> subprocess.CompletedProcess[str]:
-    asked = [sys.executable, "-m", "k2core.cli.main", "--config", str(world.settings), *arguments]
-    return subprocess.run(asked, capture_output=True, text=True, cwd=world.folder, timeout=120, check=False)
-
-
 def count(world: Capture, data_type: str) -> int:
     """Rows that the API answers with, over all pages."""
     found, target = 0, f"/v1/{data_type}?limit=1000&order=asc&start=2020-01-01T00:00:00Z"
@@ -70,11 +64,11 @@ def test_every_trade_is_stored_once_and_answered(tmp_path: pathlib.Path, service
     kafka, registry = services
     with capture(tmp_path, tape(recordings=None, trades=4000, seconds=8)) as world:
         on_kafka(world, kafka, registry)
-        early = command(world, "ingest")
+        early = run_k2(world.settings, "ingest")
         assert (early.returncode, "topics apply" in early.stderr) == (3, True), early.stderr
-        applied = command(world, "topics", "apply")
+        applied = run_k2(world.settings, "topics", "apply")
         assert applied.returncode == 0, applied.stderr
-        assert command(world, "topics", "plan").returncode == 0
+        assert run_k2(world.settings, "topics", "plan").returncode == 0
         ingest, serve = world.start("ingest"), world.start("serve", K2_API_KEY=KEY)
         played = world.exchange.play()
         writer = world.start("write")
@@ -96,11 +90,11 @@ def test_every_trade_is_stored_once_and_answered(tmp_path: pathlib.Path, service
             one.send_signal(signal.SIGTERM)
         assert ingest.wait(60) == 0, world.output("ingest")
         assert writer.wait(60) == 0, world.output("write")
-        last = command(world, "write", "--once")
+        last = run_k2(world.settings, "write", "--once")
         assert last.returncode == 0, last.stderr
         for name in ("trades", "quotes"):
             verdict = world.verdict(name)
             assert verdict.ok, f"{name}: {verdict}"
             assert verdict.issued > 100
-        asked = command(world, "query", "trades", "--limit", "3", "--json")
+        asked = run_k2(world.settings, "query", "trades", "--limit", "3", "--json")
         assert asked.returncode == 0, asked.stderr
