@@ -69,7 +69,7 @@ class Answer:
         next_cursor: For the next page; None where there is none.
         explain: Pin, snapshot, what was pruned, rows from the tail.
         symbols: What was asked for, by the request or its cursor; None for all.
-        warnings: What the caller may have got wrong, in sentences.
+        warnings: What the caller may have got wrong, and how old an answer about now is, in sentences.
     """
 
     rows: pa.Table

@@ -28,9 +28,9 @@ from k2core.query.halves import Halves
 from k2core.query.keyorder import key_of
 from k2core.query.pin import Pinned, pin, split
 from k2core.query.shed import shed_from
-from k2core.query.spelling import unseen
 from k2core.query.symbols import count_symbols, merge_symbols
 from k2core.query.tail import Tail
+from k2core.query.warned import warnings_of
 from k2core.records.data_type import DataType
 
 
@@ -258,16 +258,9 @@ def _answer(
     lacking = (*gone_from(halves.pinned, wanted, rows, order), *shed_from(halves.pinned, wanted, rows, order))
     return Answer(
         rows=rows, pin=halves.pinned.ends, snapshot_id=halves.pinned.snapshot.id, missing=(*halves.missing, *lacking),
-        reproducible=reproducible, next_cursor=following, explain=halves.explain, symbols=wanted.symbols, warnings=_warned(halves, rows, request),
+        reproducible=reproducible, next_cursor=following, explain=halves.explain, symbols=wanted.symbols,
+        warnings=warnings_of(halves, rows, request, settled=reproducible and wanted.as_of_us is not None),
     )  # fmt: skip
-
-
-def _warned(halves: Halves, rows: pa.Table, request: RowsRequest) -> Sequence[str]:
-    """Names that the question holds and no row ever did; of a first page, and as far as the table can tell."""
-    named = len(request.symbols or ()) + len(request.exchanges or ())
-    if request.cursor is not None or not named or (rows.num_rows and named == 1):
-        return ()
-    return unseen(halves.tail.parts.data_type.name, request, seen) if (seen := halves.seen()) is not None else ()
 
 
 def _too_many(bars: int, most: int) -> QueryError:

@@ -82,6 +82,7 @@ class Tail:
         self._void = self._gone = False
         self._shown: int | None = -1
         self._read = 0
+        self._heard = clock.monotonic()
         self.freshness = Freshness(clock)
         self._ledger = HoleLedger()
         self.holes: tuple[Hole, ...] = ()
@@ -108,6 +109,11 @@ class Tail:
             )
         return self._follower
 
+    @property
+    def silent_s(self) -> float:
+        """For how long the log has not been read: seconds since `advance` last got through."""
+        return self.parts.clock.monotonic() - self._heard
+
     def advance(self, timeout: float) -> int:
         """Read what is new in the log and publish it; look at the table now and then.
 
@@ -122,6 +128,7 @@ class Tail:
             if self._follower is None or self._void:
                 self._build()
             self._poll(self.follower, timeout)
+            self._heard = self.parts.clock.monotonic()
         except RolledBackError:
             self._void = True
         except OffsetGoneError as error:

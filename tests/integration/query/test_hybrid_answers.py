@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from k2core.errors import QueryError
+from k2core.errors import BrokerAwayError, QueryError
 from k2core.query.answer import RowsRequest
 
 
@@ -219,3 +219,31 @@ def test_a_cursor_is_bound_to_its_question(world):
     with pytest.raises(QueryError) as refused:
         world.page(0, cursor=cursor[:-1] + ("A" if cursor[-1] != "A" else "B"))
     assert refused.value.kind == "invalid-cursor"
+
+
+def test_an_answer_about_now_warns_where_the_log_was_not_read(world, monkeypatch):
+    fill(world, 0, 4)
+    world.commit(1000)
+    world.advance(0, 1000)
+    tail, now_ms = world.servers[0].tails["trades"], world.clock.now_ms()
+    first = world.page(0, limit=2)
+    assert not first.warnings
+
+    def away(timeout):
+        raise BrokerAwayError("Kafka is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tail.follower, "poll", away)
+        world.clock.advance(12)
+        with pytest.raises(BrokerAwayError):
+            tail.advance(0)
+        assert world.page(0).warnings == (
+            "the log was last read 12 s ago: newer trades are not in this answer; /readyz says why",
+        )
+        assert world.page(0).complete, "below its pin nothing is left out"
+        for settled in (
+            {"end_ms": now_ms}, {"snapshot_id": world.table.newest().id}, {"cursor": first.next_cursor},
+        ):  # fmt: skip
+            assert not world.page(0, **settled).warnings, settled
+    tail.advance(0)
+    assert not world.page(0).warnings
