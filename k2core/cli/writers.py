@@ -85,7 +85,7 @@ class Writers:
         with self._told("could not look for new topics"):
             missing = self._missing()
         for one in missing:
-            with self._told(f"could not write new topics data_type={one.data_type.name} topics={','.join(one.topics)}"):
+            with self._told("could not write new topics data_type=%s topics=%s", one.data_type.name, ",".join(one.topics)):
                 found.append(self._renewed(one))
         for pipeline in found:
             self._process.logger.info(
@@ -121,19 +121,19 @@ class Writers:
         replaced = self._made.get(made.parts.name)
         self._made[made.parts.name] = made
         if replaced is not None:
-            with self._told(f"could not close what is replaced data_type={wanted.data_type.name}"):
+            with self._told("could not close what is replaced data_type=%s", wanted.data_type.name):
                 replaced.close()
         return made
 
     @contextmanager
-    def _told(self, what: str) -> Iterator[None]:
+    def _told(self, what: str, *named: str) -> Iterator[None]:
         """Log what fails in here, and go on."""
         try:
             yield
         except K2Error as error:
             logger = self._process.logger
             level = logger.error if isinstance(error, Permanent) else logger.warning
-            level("%s error=%s", what, error)
+            level(what + " error=%s", *named, error)
 
     def _make(
         self, sink_name: str, sink: Sink, data_type: DataType, topics: list[str], *, skip_gone: bool

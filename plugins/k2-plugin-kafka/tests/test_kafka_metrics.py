@@ -138,6 +138,22 @@ def refusal(producer: Any, topic: str) -> str:
     return ""
 
 
+def test_an_outage_that_is_over_is_no_cause_of_the_next(
+    own: Kafka, topic: str, schema_registry: Address, tmp_path: pathlib.Path
+) -> None:
+    with world.broker(own.bootstrap_servers, schema_registry.url, tmp_path, delivery_timeout_s=5) as log:
+        producer, batch = log.producer(), [numbered(topic, range(8))]
+        patiently(lambda: producer.produce(batch))
+        own.kill()
+        with pytest.raises(BrokerAwayError, match="refused"):
+            producer.produce(batch)
+        own.start()
+        patiently(lambda: producer.produce(batch))
+        with own.frozen(), pytest.raises(BrokerAwayError) as told:
+            producer.produce(batch)
+    assert "refused" not in str(told.value)
+
+
 def test_no_figure_is_left_out() -> None:
     """Those that these tests look at are all that there are."""
     text = pathlib.Path(__file__).read_text()

@@ -257,7 +257,9 @@ class Cluster:
     def _unless(self, passing: set[int], doing: str, future: Any) -> Any:
         """An answer; None for an error that may be passed over."""
         try:
-            return future.result(2 * self.settings.answer_timeout_s)
+            found = future.result(2 * self.settings.answer_timeout_s)
+            self.told.heard()
+            return found
         except TimeoutError:
             raise away(self.settings, f"{doing}: no answer", self.told) from None
         except KafkaException as error:

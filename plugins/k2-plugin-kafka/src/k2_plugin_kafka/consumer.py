@@ -207,6 +207,8 @@ class KafkaConsumer(Consumer):
         found = [block for one in blocks_of(messages, self._versions) if (block := self._passed(one)) is not None]
         for end in ends:
             self._pass_end((str(end.topic()), int(end.partition() or 0)), int(end.offset() or 0))
+        if messages or ends:
+            self._told.heard()
         return found
 
     def _left(self, event: Message) -> list[LogBlock]:

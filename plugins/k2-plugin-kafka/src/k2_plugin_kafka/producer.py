@@ -134,6 +134,7 @@ class KafkaProducer(Producer):
         self._await(flight)
         if refused := flight.refused():
             raise self._failure(flight, refused)
+        self._told.heard()
         self._metrics.observe("k2_kafka_delivery_seconds", time.monotonic() - started)
         return flight.ends()
 
