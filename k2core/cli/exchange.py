@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from k2core.testing.local import LocalExchange
 
 LOOK_S = 0.1
+COUNTED = 100_000
+"""Trades of the longest tape whose records are counted at the end: each is read again for that, 20 µs."""
 
 
 @click.command()
@@ -55,6 +57,8 @@ def exchange(name: str, minutes: float, trades: float, port: int, given: tuple[s
         sys.stdout.flush()
         tell(f"a local {name}; stdout is the k2.toml that reaches it, for `k2 up` in another terminal; Ctrl-C ends it")
         serve(local, stopped)
+        if tape["trades"] <= COUNTED:
+            tell(f"sent {sent(local)}")
     tell("stopped")
 
 
@@ -69,6 +73,12 @@ def serve(local: ExchangeThread, stopped: list[int]) -> None:
             tape = local.play() if waits else None
             tell("nobody has subscribed so far; waiting" if waits else "the tape is played; it stays, and is silent")
         time.sleep(LOOK_S)
+
+
+def sent(local: ExchangeThread) -> str:
+    """How many records were sent so far, each counted once: as many have to be in the tables of who listened."""
+    counts = {one: len(local.issued(one)) for one in local.settings().get("data_types", ())}
+    return " and ".join(f"{count} {one}" for one, count in counts.items()) + ", each counted once"
 
 
 def read_settings(registry: Registry, name: str, tape: Mapping[str, float], given: Sequence[str]) -> Settings:

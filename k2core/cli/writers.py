@@ -85,7 +85,9 @@ class Writers:
         with self._told("could not look for new topics"):
             missing = self._missing()
         for one in missing:
-            with self._told("could not write new topics data_type=%s topics=%s", one.data_type.name, ",".join(one.topics)):
+            with self._told(
+                "could not write new topics data_type=%s topics=%s", one.data_type.name, ",".join(one.topics)
+            ):
                 found.append(self._renewed(one))
         for pipeline in found:
             self._process.logger.info(

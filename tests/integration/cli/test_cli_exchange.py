@@ -67,6 +67,27 @@ async def test_its_stdout_is_a_k2_toml_that_captures(tmp_path: pathlib.Path) -> 
     assert json.loads(out)["count"] == 5
 
 
+async def test_it_says_how_many_records_the_tables_must_hold(tmp_path: pathlib.Path) -> None:
+    options = ["--minutes", "0.05", "--trades", "20", "--set", 'symbols=["AAAUSDT"]']
+    async with running(tmp_path, "exchange", "binance", *options) as exchange:
+        (tmp_path / "k2.toml").write_text(await settings_of(exchange))
+        assert exchange.stderr
+        async with running(tmp_path, "ingest"), asyncio.timeout(120):
+            while b"the tape is played" not in await exchange.stderr.readline():
+                assert exchange.returncode is None
+        exchange.send_signal(signal.SIGINT)
+        told = await exchange.stderr.readline()
+        await exchange.wait()
+    counts = []
+    assert (await once(tmp_path, "write", "--once"))[0] == 0
+    for name in ("trades", "quotes"):
+        code, out, err = await once(tmp_path, "query", name, "--symbol", "AAAUSDT", "--limit", "1000", "--json")
+        assert code == 0, err
+        counts.append(json.loads(out)["count"])
+    assert told.decode() == "k2 exchange: sent {} trades and {} quotes, each counted once\n".format(*counts)
+    assert counts[0] == 60
+
+
 async def test_check_online_names_what_the_exchange_does_not_know(tmp_path: pathlib.Path) -> None:
     async with running(tmp_path, "exchange", "binance", "--set", "symbols=AAAUSDT", "--trades", "1") as exchange:
         text = await settings_of(exchange)
