@@ -20,7 +20,9 @@ from k2core.records.builtin import TRADES
 
 TOPICS = ("market.crypto.trades.binance", "market.crypto.trades.kraken")
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BTC/USD", "ΩMEGA", "X")
-NOON_MS = 1_795_392_000_000 + 86_400_000 - 60_000  # a minute before midnight: rows of two dates
+NOON_MS = (
+    4_102_358_400_000 + 86_400_000 - 60_000
+)  # a minute before midnight: rows of two dates; later than any commit of a real clock
 Row = dict[str, Any]
 
 

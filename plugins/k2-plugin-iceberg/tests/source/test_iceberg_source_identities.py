@@ -82,7 +82,7 @@ def test_contains_equals_brute_force(busy: Any, stored: Any, kind: Any, event_ti
 
 def test_contains_sees_each_commit_at_once_and_whatever_form_ids_have(world: Any) -> None:
     stored = TableIdentities(world.source()._plan, TRADES)
-    first = [world.row(TOPIC, "X", 1_795_400_000_000 + n, n) for n in range(4)]
+    first = [world.row(TOPIC, "X", 4_102_366_400_000 + n, n) for n in range(4)]
     odd = [with_id(r, t) for r, t in zip(first, ["17", "017", "17a", "99999999999999999999"], strict=True)]
     later = [{**r, "log_offset": r["log_offset"] + 100} for r in odd]
     for facts in (CONTIGUOUS, ChannelFacts(ids="opaque", event_time="received")):
@@ -141,7 +141,7 @@ def test_a_pinned_snapshot_holds_nothing_newer(world: Any) -> None:
     old = world.rows(30)
     world.commit(old)
     pinned = source.stored(source.newest()).declared({EXCHANGE: CONTIGUOUS})
-    new = [world.row(TOPIC, "X", 1_795_400_000_000, 5)]
+    new = [world.row(TOPIC, "X", 4_102_366_400_000, 5)]
     world.commit(new)
     again = [{**new[0], "log_offset": new[0]["log_offset"] + 9}]
     assert not pinned.contains(batch_of(again, CONTIGUOUS)).any()
@@ -154,7 +154,7 @@ def test_a_pinned_snapshot_holds_nothing_newer(world: Any) -> None:
 def test_files_swept_while_identities_are_loaded_are_read_elsewhere(world: Any) -> None:
     place = (TOPIC, partition_of("X"))
     for n in range(4):
-        world.commit([world.row(TOPIC, "X", 1_795_400_000_000 + n, n) for _ in range(5)])
+        world.commit([world.row(TOPIC, "X", 4_102_366_400_000 + n, n) for _ in range(5)])
     source = world.source()
     stored = source.stored(source.newest()).declared({EXCHANGE: CONTIGUOUS})
     paths = source._plan.files(source.newest()).path.tolist()
@@ -179,7 +179,7 @@ def test_ids_are_numbers_only_where_all_are() -> None:
 
 
 def test_ids_without_a_sequence_number_are_found_beside_those_with_one(world: Any) -> None:
-    rows = [world.row(TOPIC, "X", 1_795_400_000_000, n) for n in range(2)]
+    rows = [world.row(TOPIC, "X", 4_102_366_400_000, n) for n in range(2)]
     world.commit([with_id(rows[0], "10", 10), with_id(rows[1], "5000", None)])
     later = with_id({**rows[1], "log_offset": 99}, "5000", None)
     assert world.source().stored().contains(batch_of([later], CONTIGUOUS)).all()

@@ -111,7 +111,7 @@ def test_hostile_symbols_are_only_values(busy: Any, direct: bool, monkeypatch: p
 
 def test_odd_names_in_files_are_found(world: Any) -> None:
     odd = 'it\'s "odd" $1'
-    world.commit([world.row("market.crypto.trades.binance", odd, 1_795_400_000_000, 1) for _ in range(3)])
+    world.commit([world.row("market.crypto.trades.binance", odd, 4_102_366_400_000, 1) for _ in range(3)])
     world.commit(world.rows(5))
     source = world.source()
     snapshot = source.newest()

@@ -14,7 +14,7 @@ from k2core.records.builtin import TRADES
 
 TOPICS = ("market.crypto.trades.binance", "market.crypto.trades.kraken")
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BTC/USD", "ΩMEGA", "X", "nobody", "'; DROP TABLE x; --")
-START = 1_795_392_000_000 + 86_400_000 - 200_000
+START = 4_102_358_400_000 + 86_400_000 - 200_000
 TIMES = st.one_of(
     st.none(),
     st.integers(0, 300).map(lambda n: START + n * 1000),

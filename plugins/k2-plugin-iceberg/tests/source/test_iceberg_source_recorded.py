@@ -16,7 +16,7 @@ from k2core.records.builtin import TRADES
 
 TOPIC, EXCHANGE = "market.crypto.trades.binance", "binance"
 INCREASING = ChannelFacts(ids="increasing", event_time="received")
-BASE_MS = 1_795_400_000_000
+BASE_MS = 4_102_366_400_000
 
 
 def asked(row: Any, ids: list[int], kind: Any = "increasing") -> IdentityBatch:

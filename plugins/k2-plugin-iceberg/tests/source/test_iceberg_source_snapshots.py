@@ -119,7 +119,7 @@ def test_missing_files_of_the_newest_snapshot_are_an_error(world: Any) -> None:
 
 def test_a_damaged_file_is_an_error_that_names_it(world: Any) -> None:
     source = world.source()
-    world.commit([world.row("market.crypto.trades.binance", "X", 1_795_400_000_000, 1)])
+    world.commit([world.row("market.crypto.trades.binance", "X", 4_102_366_400_000, 1)])
     newest = source.newest()
     (path,) = source._plan.files(newest).path
     Path(path).write_bytes(b"PAR1" + b"\0" * 100 + b"PAR1")
