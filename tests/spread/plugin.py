@@ -48,7 +48,7 @@ class UnitScheduling(LoadScopeScheduling):
     def schedule(self) -> None:
         """Read the units once, when every worker has written them; then as any other."""
         if not self._units:
-            self._units = json.loads(next(self._folder.iterdir()).read_text())
+            self._units = json.loads(next((one.read_text() for one in self._folder.iterdir()), "{}"))
         super().schedule()
 
     def _split_scope(self, nodeid: str) -> str:
