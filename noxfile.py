@@ -28,7 +28,10 @@ def start_again() -> None:
     if not (home / "complete").exists():
         make_environment(home, python, clean)
     clean["PATH"] = os.pathsep.join([str(python.parent), clean.get("PATH", "")])
-    raise SystemExit(subprocess.call([python, "-m", "nox", "-f", __file__, *sys.argv[1:]], env=clean))
+    asked = [str(python), "-m", "nox", "-f", __file__, *sys.argv[1:]]
+    if os.name != "nt":
+        os.execve(python, asked, clean)  # signals reach nox itself
+    raise SystemExit(subprocess.call(asked, env=clean))
 
 
 def make_environment(home: pathlib.Path, python: pathlib.Path, env: dict[str, str]) -> None:

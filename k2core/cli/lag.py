@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from k2core.broker.history import check_history
 from k2core.broker.spans import lag_of
 from k2core.cli.session import current
 from k2core.cli.terminal import print_json, print_table
@@ -85,12 +86,15 @@ def lags(assembly: Assembly) -> list[Lag]:
     """The lag of every table of the first sink.
 
     Raises:
+        TopicChangedError: The log is another one than a table's, and its offsets tell nothing of it.
         K2Error: Log or table cannot be read.
     """
     types = [kind for kind in assembly.data_types().values() if kind.table is not None]
     with existing_log(assembly) as log, assembly.query_source() as source:
         topics = {kind.name: topics_of(kind.name, log) for kind in types}
         heads = {kind.name: source.table(kind).newest() for kind in types}
+        for kind in types:
+            check_history(log, heads[kind.name], str(kind.table))
         every = sorted({topic for names in topics.values() for topic in names})
         # Ends after heads: what a writer commits in between is not counted twice, only not yet.
         ends, starts = log.ends(every), log.starts(every)

@@ -36,7 +36,7 @@ def _stale(halves: Halves, request: RowsRequest) -> Sequence[str]:
     if past or silent_s <= parts.settings.stale_s:
         return ()
     return (
-        f"the log was last read {silent_s:.0f} s ago: newer {parts.data_type.name} are not in this answer; /readyz says why",
+        f"the log was last read {silent_s:.0f} s ago: newer {parts.data_type.name} are not in this answer; k2 doctor tells why",
     )
 
 

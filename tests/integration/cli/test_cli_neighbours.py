@@ -141,7 +141,7 @@ def test_ingest_stops_beside_a_log_that_is_not_the_tables_own(tmp_path: pathlib.
     for name, content in kept.items():
         (tmp_path / "data" / name).write_bytes(content)
     append(tmp_path, BINANCE, 8, 9, 10)
-    for command in (("ingest",), ("write", "--once"), ("serve",), ("query", "trades")):
+    for command in (("ingest",), ("write", "--once"), ("serve",), ("query", "trades"), ("lag",)):
         process = start(*command)
         out, err = process.communicate(timeout=LIMIT_S)
         assert process.returncode == 1, (command, err)

@@ -238,7 +238,7 @@ def test_an_answer_about_now_warns_where_the_log_was_not_read(world, monkeypatch
         with pytest.raises(BrokerAwayError):
             tail.advance(0)
         assert world.page(0).warnings == (
-            "the log was last read 12 s ago: newer trades are not in this answer; /readyz says why",
+            "the log was last read 12 s ago: newer trades are not in this answer; k2 doctor tells why",
         )
         assert world.page(0).complete, "below its pin nothing is left out"
         for settled in (
