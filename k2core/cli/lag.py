@@ -105,11 +105,9 @@ def lags(assembly: Assembly) -> list[Lag]:
     found = []
     for kind in types:
         own = tuple(
-            PartitionLag(
-                topic=topic, partition=number, records=records[topic, number], seconds=ages.get((topic, number))
-            )
-            for topic, number in sorted(records)
-            if topic in topics[kind.name]
+            PartitionLag(topic=place[0], partition=place[1], records=records[place], seconds=ages.get(place))
+            for place in sorted(records)
+            if place[0] in topics[kind.name]
         )
         found.append(
             Lag(
