@@ -81,7 +81,7 @@ class QuerySettings(Settings):
     max_bars: int = Field(100_000, ge=1, description="Bars in one OHLCV answer, at most.")
     wait_s: float = Field(2, ge=0, description="How long a query waits for a time to close or an offset to appear.")
     topics_s: float = Field(5, gt=0, description="How often the log is asked for new topics.")
-    stale_s: float = Field(10, gt=0, description="An answer about now warns where the log was not read for so long.")
+    stale_s: float = Field(10, gt=0, description="An answer about now warns where it may lack records older than this.")
     slow_s: float = Field(1, gt=0, description="A query that takes longer is logged at WARNING, and counted as slow.")
 
 

@@ -24,11 +24,13 @@ class Pinned:
         ends: H: the answer is the log's prefix below these.
         view: The tail's rows.
         snapshot: The table's.
+        age_s: How old the tail was; see `Tail.age_s`.
     """
 
     ends: Offsets
     view: View
     snapshot: Snapshot
+    age_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +61,7 @@ def pin(tail: Tail, source: SourceTable, ends: Offsets | None, wait_s: float, de
     Raises:
         QueryError: `behind`, `rebuilding`: waiting did not help; 503.
     """
-    view = tail.view
+    age_s, view = tail.age_s, tail.view
     snapshot = source.newest()
     if snapshot.id is not None and not snapshot.offsets:
         raise QueryError(
@@ -81,7 +83,7 @@ def pin(tail: Tail, source: SourceTable, ends: Offsets | None, wait_s: float, de
             raise QueryError("this server has not read the log as far as the cursor's first page did; try again",
                              kind="behind", status=503, retry_after=1)  # fmt: skip
         return pin(tail, source, ends, wait_s, deadline)
-    return Pinned(view.ends if ends is None else ends, view, snapshot)
+    return Pinned(view.ends if ends is None else ends, view, snapshot, age_s)
 
 
 def split(pinned: Pinned, *, prefer_hot: bool) -> Split:

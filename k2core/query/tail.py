@@ -16,7 +16,7 @@ from k2core.admission.holes import Hole, HoleLedger
 from k2core.clock import Clock
 from k2core.config.settings import QuerySettings
 from k2core.errors import OffsetGoneError, QueryError
-from k2core.interfaces.broker import Broker
+from k2core.interfaces.broker import Broker, Offsets
 from k2core.interfaces.query import SourceTable
 from k2core.query.bell import Bell
 from k2core.query.follower import Follower, Parts, RolledBackError, Taken
@@ -82,7 +82,8 @@ class Tail:
         self._void = self._gone = False
         self._shown: int | None = -1
         self._read = 0
-        self._heard = clock.monotonic()
+        self._whole_at = clock.monotonic()
+        self._awaited: tuple[float, Offsets] | None = None
         self.freshness = Freshness(clock)
         self._ledger = HoleLedger()
         self.holes: tuple[Hole, ...] = ()
@@ -110,9 +111,9 @@ class Tail:
         return self._follower
 
     @property
-    def silent_s(self) -> float:
-        """For how long the log has not been read: seconds since `advance` last got through."""
-        return self.parts.clock.monotonic() - self._heard
+    def age_s(self) -> float:
+        """How old the view is: seconds since all that the log held is in it; where all is well at most two."""
+        return self.parts.clock.monotonic() - self._whole_at
 
     def advance(self, timeout: float) -> int:
         """Read what is new in the log and publish it; look at the table now and then.
@@ -128,7 +129,6 @@ class Tail:
             if self._follower is None or self._void:
                 self._build()
             self._poll(self.follower, timeout)
-            self._heard = self.parts.clock.monotonic()
         except RolledBackError:
             self._void = True
         except OffsetGoneError as error:
@@ -172,6 +172,7 @@ class Tail:
             self._taken(taken)
             self._read += taken.records
             self._ledger.note(*taken.identities)
+        self._arrive(follower.view)
         now = self.parts.clock.monotonic()
         if now - self._looked >= LOOK_S:
             self._looked = now
@@ -206,12 +207,23 @@ class Tail:
         self._void = self._void or not follower.see()
         ends = self.parts.broker.ends(self.parts.topics)
         name, view = self.parts.data_type.name, follower.view
+        self._await(ends, view)
         self.lag = sum(max(0, end - view.ends.get(p, 0)) for p, end in ends.items())
         self.holes, self.missing = tuple(self._ledger.missing()[-SHOWN_HOLES:]), self._ledger.totals()
         self._metrics.set("k2_serve_tail_rows", view.rows, data_type=name)
         self._metrics.set("k2_serve_tail_lag_records", self.lag, data_type=name)
         self._metrics.set("k2_serve_tail_bytes", view.size, data_type=name)
         self._look_at_table(view)
+
+    def _await(self, ends: Offsets, view: View) -> None:
+        """Note what the log holds by now. What an earlier look noted comes first, or one that catches up never arrives."""
+        if self._awaited is None or _holds(view, ends):
+            self._awaited = self.parts.clock.monotonic(), ends
+            self._arrive(view)
+
+    def _arrive(self, view: View) -> None:
+        if self._awaited is not None and _holds(view, self._awaited[1]):
+            self._whole_at, self._awaited = self._awaited[0], None
 
     def _look_at_table(self, view: View) -> None:
         """Tell the table's figures where it has a new snapshot, and once at first."""
@@ -237,3 +249,7 @@ class Tail:
         for stream, seen in fresh.highest().items():
             self._ledger.start_at(stream, seen)
         self._follower, self._void, self._looked = fresh, False, float("-inf")
+
+
+def _holds(view: View, ends: Offsets) -> bool:
+    return all(view.ends.get(place, 0) >= end for place, end in ends.items())

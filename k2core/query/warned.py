@@ -1,4 +1,4 @@
-"""What an answer warns of: names that no row ever had, and a log that has not been read for a while."""
+"""What an answer warns of: names that no row ever had, and a tail that is behind the log."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def warnings_of(halves: Halves, rows: pa.Table, request: RowsRequest, *, settled
 
 
 def _stale(halves: Halves, request: RowsRequest) -> Sequence[str]:
-    """An answer about now, of a tail that could not read the log: it is whole below its pin, and the pin is old."""
-    tail, parts = halves.tail, halves.tail.parts
-    silent_s = tail.silent_s
-    past = request.end_ms is not None and request.end_ms <= parts.clock.now_ms() - silent_s * 1000
-    if past or silent_s <= parts.settings.stale_s:
+    """An answer about now, of a tail that cannot follow the log: it is whole below its pin, and the pin is old."""
+    parts, age_s = halves.tail.parts, halves.pinned.age_s
+    past = request.end_ms is not None and request.end_ms <= parts.clock.now_ms() - age_s * 1000
+    if past or age_s <= parts.settings.stale_s:
         return ()
+    name = parts.data_type.name
     return (
-        f"the log was last read {silent_s:.0f} s ago: newer {parts.data_type.name} are not in this answer; k2 doctor tells why",
+        f"{name} of the last {age_s:.0f} s may be lacking: the log is away or not read that far; k2 doctor tells more",
     )
 
 

@@ -26,7 +26,7 @@ def run_k2(
             out, err = process.communicate(timeout=within_s)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGABRT)
-            out, err = process.communicate()
+            out, err = process.communicate(timeout=30)
             raise AssertionError(f"k2 {' '.join(arguments)} hung for {within_s:g} s\n{out}\n{err}") from None
         except BaseException:
             process.kill()

@@ -154,6 +154,22 @@ def test_an_outage_that_is_over_is_no_cause_of_the_next(
     assert "refused" not in str(told.value)
 
 
+def test_who_leaves_does_not_wait_for_a_frozen_broker(own: Kafka, log: Any, topic: str, caplog: Any) -> None:
+    """The client waits for the answer to its last note without end: a writer that was to end did not."""
+    member = log.join("leaving", [topic])
+    world.wait_for(member.partitions)
+    member.note(dict.fromkeys(member.partitions(), 0))
+    time.sleep(1)
+    with own.frozen(), ThreadPoolExecutor(1) as pool:
+        member.note(dict.fromkeys(member.partitions(), 0))
+        leaving = pool.submit(member.close)
+        try:
+            leaving.result(60)
+        finally:
+            own.thaw()
+    assert "left without saying so" in caplog.text
+
+
 def test_no_figure_is_left_out() -> None:
     """Those that these tests look at are all that there are."""
     text = pathlib.Path(__file__).read_text()

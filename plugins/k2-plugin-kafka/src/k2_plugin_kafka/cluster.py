@@ -32,8 +32,8 @@ EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 NEWEST: OffsetSpec = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
 PAUSE_S = 0.05
 """Between two questions, where a topic that is being made gives an answer of the moment."""
-FIRST_S = 1.0
-"""For the first answer of whoever is named controller; each further client gets twice as long."""
+FIRST_S, HASTY = 1.0, 2
+"""So long at most, and a fifth of all patience, so many clients wait for whoever is named controller; the next gets the rest."""
 T = TypeVar("T")
 
 
@@ -100,9 +100,10 @@ class Cluster:
         places = {TopicPartition(name, p): spec for name, count in partitions.items() for p in range(count)}
         if not places:
             return {}
+        admin = self.admin  # held until it has answered: one that is let go of answers nobody
         found = self._patiently(
             "list offsets",
-            lambda: self.admin.list_offsets(
+            lambda: admin.list_offsets(
                 places, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=self.settings.answer_timeout_s
             ),
             lambda told: told.offset >= 0,
@@ -120,8 +121,8 @@ class Cluster:
         places = {TopicPartition(name, p): spec for name, count in partitions.items() for p in range(count)}
         if not places:
             return []
-        timeout = self.settings.answer_timeout_s
-        found = self._patiently("list times", lambda: self.admin.list_offsets(places, request_timeout=timeout))
+        admin, timeout = self.admin, self.settings.answer_timeout_s
+        found = self._patiently("list times", lambda: admin.list_offsets(places, request_timeout=timeout))
         return [told.timestamp for told in found.values() if told.timestamp > 0]
 
     def configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -190,7 +191,6 @@ class Cluster:
             try:
                 found = admin.list_topics(timeout=self.settings.answer_timeout_s)
             except KafkaException:
-                admin.poll(0)  # what it has to say of its connections: refused, not trusted, wrong password
                 self._discard(admin)
                 raise
         if not found.brokers:  # one that starts tells for a moment of none, and may tell of no topics
@@ -201,6 +201,7 @@ class Cluster:
 
     def _discard(self, admin: AdminClient) -> None:
         """Let a client go that got no answer: another one knows nothing, and so nothing wrong."""
+        admin.poll(0)  # what it has to say of its connections: refused, not trusted, wrong password
         self._metrics.add("k2_kafka_clients_discarded_total", role="admin")
         with self._lock:
             if self._client is admin:
@@ -217,16 +218,17 @@ class Cluster:
         Raises:
             BrokerAwayError: Not within `answer_timeout_s`.
         """
-        until, patience = time.monotonic() + self.settings.answer_timeout_s, FIRST_S
+        longest = self.settings.answer_timeout_s
+        until, tried = time.monotonic() + longest, 0
         while True:
-            admin = self.admin
+            admin, left = self.admin, until - time.monotonic()
             try:
-                return ask(admin, max(PAUSE_S, min(patience, until - time.monotonic())))
+                return ask(admin, max(PAUSE_S, left if tried >= HASTY else min(FIRST_S, longest / 5, left)))
             except BrokerAwayError:
                 self._discard(admin)
                 if time.monotonic() > until - PAUSE_S:
                     raise
-            patience *= 2
+            tried += 1
             threading.Event().wait(PAUSE_S)
 
     def _config(self, wanted: list[Any]) -> dict[Any, dict[str, str]]:
@@ -257,15 +259,18 @@ class Cluster:
     def _unless(self, passing: set[int], doing: str, future: Any) -> Any:
         """An answer; None for an error that may be passed over."""
         try:
-            found = future.result(2 * self.settings.answer_timeout_s)
-            self.told.heard()
-            return found
+            # Not `result`, which ties future, error and this frame, with the client in it, into a knot for the collector.
+            error = future.exception(2 * self.settings.answer_timeout_s)
         except TimeoutError:
             raise away(self.settings, f"{doing}: no answer", self.told) from None
-        except KafkaException as error:
-            if error.args[0].code() in passing:
-                return None
-            raise error_of(self.settings, doing, error.args[0], self.told) from None
+        if error is None:
+            self.told.heard()
+            return future.result()
+        if not isinstance(error, KafkaException):
+            raise error
+        if error.args[0].code() in passing:
+            return None
+        raise error_of(self.settings, doing, error.args[0], self.told)
 
 
 def _ready(description: Any) -> bool:

@@ -96,9 +96,25 @@ class GroupMembership(Membership):
         self._leaving = None  # what was to be committed was: whoever closes is done
         if self._asking.acquire(timeout=CLOSING_S):
             try:
-                self._client.close()
+                self._close_client()
             finally:
                 self._asking.release()
+
+    def _close_client(self) -> None:
+        """Leave with the client. Where a broker is frozen it waits for the answer to a note without end: it is left behind
+        then, and the group finds out after `session_timeout_s`.
+        """
+        closing = threading.Thread(target=self._leave, args=(self._client,), name="k2-leave", daemon=True)
+        closing.start()
+        closing.join(CLOSING_S)
+        if closing.is_alive():
+            self._logger.warning("left without saying so group=%s: no answer in %g s", self._group, CLOSING_S)
+
+    def _leave(self, client: Client) -> None:
+        try:
+            client.close()
+        except (KafkaException, RuntimeError) as error:
+            self._logger.warning("left without saying so group=%s: %s", self._group, error)
 
     def _joined(self) -> Client:
         with translated(self._settings, f"join group {self._group}", self._told):
@@ -137,7 +153,7 @@ class GroupMembership(Membership):
             "brokers refuse session_timeout_s=%g: a writer that dies is noticed after %g s; lower "
             "group.min.session.timeout.ms on the brokers", self._settings.session_timeout_s, ALLOWED_S,
         )  # fmt: skip
-        self._client.close()
+        self._close_client()
         self._client = self._joined()
 
     def _given(self, client: Client, places: list[TopicPartition]) -> None:
