@@ -61,7 +61,8 @@ def pin(tail: Tail, source: SourceTable, ends: Offsets | None, wait_s: float, de
     Raises:
         QueryError: `behind`, `rebuilding`: waiting did not help; 503.
     """
-    age_s, view = tail.age_s, tail.view
+    age_s = tail.age_s
+    view = tail.view
     snapshot = source.newest()
     if snapshot.id is not None and not snapshot.offsets:
         raise QueryError(
