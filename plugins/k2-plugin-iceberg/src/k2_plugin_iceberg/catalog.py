@@ -7,6 +7,7 @@ older metadata changes nothing. Survived: other processes committing at the same
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,9 @@ class LakeCatalog(SqlCatalog):
         )
 
 
+TRIES, PAUSE_S = 3, 0.05
+
+
 def open_catalog(settings: IcebergSettings) -> LakeCatalog:
     """Open the catalog, creating its folder and tables where missing. Safe to use from several threads.
 
@@ -90,7 +94,7 @@ def open_catalog(settings: IcebergSettings) -> LakeCatalog:
         catalog = LakeCatalog(settings.catalog_name, **properties, init_catalog_tables="false")
         if catalog.engine.dialect.name == "sqlite":
             _prepare_sqlite(catalog.engine, settings.catalog_busy_s, "FULL")
-        _create_tables(catalog)
+        _create_tables(catalog, settings.catalog_busy_s)
     except (OSError, SQLAlchemyError) as error:
         raise SinkError(
             f"Iceberg catalog {settings.uri} cannot be opened: {error}; check the folder's permissions and free space"
@@ -109,17 +113,21 @@ def _prepare_sqlite(engine: Engine, busy_s: float, synchronous: str) -> None:
     engine.dispose()
 
 
-def _create_tables(catalog: LakeCatalog) -> None:
-    """Two processes that start at once both find no tables and both create them; the loser looks again."""
-    for last in (False, False, True):
+def _create_tables(catalog: LakeCatalog, busy_s: float) -> None:
+    """Two processes that start at once both find no tables and both create them; the loser looks again. SQLite waits for
+    nobody while it goes over to WAL: one that is locked is asked again for as long as for any lock.
+    """
+    until, tries = time.monotonic() + busy_s, 1
+    while True:
         try:
             catalog.create_tables()
-        except SQLAlchemyError:
-            if last:
+            catalog._init_catalog()  # looks again whether the catalog is of JDBC schema V0 or V1
+            return
+        except SQLAlchemyError as error:
+            if tries >= TRIES and not ("locked" in str(error) and time.monotonic() < until):
                 raise
-        else:
-            break
-    catalog._init_catalog()  # looks again whether the catalog is of JDBC schema V0 or V1
+        tries += 1
+        time.sleep(PAUSE_S)
 
 
 def load_or_none(catalog: Catalog, data_type: DataType) -> Table | None:
