@@ -7,6 +7,7 @@ older metadata changes nothing. Survived: other processes committing at the same
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -79,7 +80,7 @@ class LakeCatalog(SqlCatalog):
         )
 
 
-TRIES, PAUSE_S = 3, 0.05
+PAUSE_S = 0.02
 
 
 def open_catalog(settings: IcebergSettings) -> LakeCatalog:
@@ -94,7 +95,7 @@ def open_catalog(settings: IcebergSettings) -> LakeCatalog:
         catalog = LakeCatalog(settings.catalog_name, **properties, init_catalog_tables="false")
         if catalog.engine.dialect.name == "sqlite":
             _prepare_sqlite(catalog.engine, settings.catalog_busy_s, "FULL")
-        _create_tables(catalog, settings.catalog_busy_s)
+        _create_tables(catalog)
     except (OSError, SQLAlchemyError) as error:
         raise SinkError(
             f"Iceberg catalog {settings.uri} cannot be opened: {error}; check the folder's permissions and free space"
@@ -106,28 +107,38 @@ def _prepare_sqlite(engine: Engine, busy_s: float, synchronous: str) -> None:
     """Readers beside writers (WAL), commits that survive a power cut (FULL), bounded waiting for the write lock."""
 
     def connected(connection: Any, _record: object) -> None:
-        for pragma in (f"busy_timeout={int(busy_s * 1000)}", "journal_mode=WAL", f"synchronous={synchronous}"):
-            connection.execute(f"PRAGMA {pragma}")
+        connection.execute(f"PRAGMA busy_timeout={int(busy_s * 1000)}")
+        _go_over_to_wal(connection, busy_s)
+        connection.execute(f"PRAGMA synchronous={synchronous}")
 
     event.listen(engine, "connect", connected)
     engine.dispose()
 
 
-def _create_tables(catalog: LakeCatalog, busy_s: float) -> None:
-    """Two processes that start at once both find no tables and both create them; the loser looks again. SQLite waits for
-    nobody while it goes over to WAL: one that is locked is asked again for as long as for any lock.
-    """
-    until, tries = time.monotonic() + busy_s, 1
+def _go_over_to_wal(connection: Any, busy_s: float) -> None:
+    """SQLite itself waits for nobody here, whatever its `busy_timeout`: it is asked again for as long."""
+    until = time.monotonic() + busy_s
     while True:
         try:
-            catalog.create_tables()
-            catalog._init_catalog()  # looks again whether the catalog is of JDBC schema V0 or V1
+            connection.execute("PRAGMA journal_mode=WAL")
             return
-        except SQLAlchemyError as error:
-            if tries >= TRIES and not ("locked" in str(error) and time.monotonic() < until):
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
                 raise
-        tries += 1
         time.sleep(PAUSE_S)
+
+
+def _create_tables(catalog: LakeCatalog) -> None:
+    """Two processes that start at once both find no tables and both create them; the loser looks again."""
+    for last in (False, False, True):
+        try:
+            catalog.create_tables()
+        except SQLAlchemyError:
+            if last:
+                raise
+        else:
+            break
+    catalog._init_catalog()  # looks again whether the catalog is of JDBC schema V0 or V1
 
 
 def load_or_none(catalog: Catalog, data_type: DataType) -> Table | None:
