@@ -172,11 +172,11 @@ class Tail:
             self._taken(taken)
             self._read += taken.records
             self._ledger.note(*taken.identities)
-        self._arrive(follower.view)
         now = self.parts.clock.monotonic()
         if now - self._looked >= LOOK_S:
             self._looked = now
             self._look(follower)
+        self._arrive(follower.view)
         if self._find_topics is not None and now - self._asked >= self.parts.settings.topics_s:
             self._asked = now
             self._learn(tuple(self._find_topics()))
@@ -207,22 +207,18 @@ class Tail:
         self._void = self._void or not follower.see()
         ends = self.parts.broker.ends(self.parts.topics)
         name, view = self.parts.data_type.name, follower.view
-        self._await(ends, view)
         self.lag = sum(max(0, end - view.ends.get(p, 0)) for p, end in ends.items())
+        if self._awaited is None or not self.lag:  # what an earlier look saw comes first: who catches up must arrive
+            self._awaited = self._looked, ends
         self.holes, self.missing = tuple(self._ledger.missing()[-SHOWN_HOLES:]), self._ledger.totals()
         self._metrics.set("k2_serve_tail_rows", view.rows, data_type=name)
         self._metrics.set("k2_serve_tail_lag_records", self.lag, data_type=name)
         self._metrics.set("k2_serve_tail_bytes", view.size, data_type=name)
         self._look_at_table(view)
 
-    def _await(self, ends: Offsets, view: View) -> None:
-        """Note what the log holds by now. What an earlier look noted comes first, or one that catches up never arrives."""
-        if self._awaited is None or _holds(view, ends):
-            self._awaited = self.parts.clock.monotonic(), ends
-            self._arrive(view)
-
     def _arrive(self, view: View) -> None:
-        if self._awaited is not None and _holds(view, self._awaited[1]):
+        """Where all that an earlier look saw in the log is in the view by now, the view is as old as that look."""
+        if self._awaited is not None and all(view.ends.get(p, 0) >= end for p, end in self._awaited[1].items()):
             self._whole_at, self._awaited = self._awaited[0], None
 
     def _look_at_table(self, view: View) -> None:
@@ -249,7 +245,3 @@ class Tail:
         for stream, seen in fresh.highest().items():
             self._ledger.start_at(stream, seen)
         self._follower, self._void, self._looked = fresh, False, float("-inf")
-
-
-def _holds(view: View, ends: Offsets) -> bool:
-    return all(view.ends.get(place, 0) >= end for place, end in ends.items())

@@ -100,10 +100,10 @@ class Cluster:
         places = {TopicPartition(name, p): spec for name, count in partitions.items() for p in range(count)}
         if not places:
             return {}
-        admin = self.admin  # held until it has answered: one that is let go of answers nobody
         found = self._patiently(
             "list offsets",
-            lambda: admin.list_offsets(
+            self.admin,
+            lambda admin: admin.list_offsets(
                 places, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=self.settings.answer_timeout_s
             ),
             lambda told: told.offset >= 0,
@@ -121,8 +121,10 @@ class Cluster:
         places = {TopicPartition(name, p): spec for name, count in partitions.items() for p in range(count)}
         if not places:
             return []
-        admin, timeout = self.admin, self.settings.answer_timeout_s
-        found = self._patiently("list times", lambda: admin.list_offsets(places, request_timeout=timeout))
+        timeout = self.settings.answer_timeout_s
+        found = self._patiently(
+            "list times", self.admin, lambda admin: admin.list_offsets(places, request_timeout=timeout)
+        )
         return [told.timestamp for told in found.values() if told.timestamp > 0]
 
     def configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -234,20 +236,26 @@ class Cluster:
     def _config(self, wanted: list[Any]) -> dict[Any, dict[str, str]]:
         def ask(admin: AdminClient, within_s: float) -> dict[Any, Any]:
             return self._patiently(
-                "describe settings", lambda: admin.describe_configs(wanted, request_timeout=within_s)
+                "describe settings", admin, lambda admin: admin.describe_configs(wanted, request_timeout=within_s)
             )
 
         found = self._of_controller(ask)
         return {one: {name: entry.value for name, entry in values.items()} for one, values in found.items()}
 
     def _patiently(
-        self, doing: str, ask: Callable[[], Mapping[Any, Any]], whole: Callable[[Any], bool] = lambda told: True
+        self,
+        doing: str,
+        admin: AdminClient,
+        ask: Callable[[AdminClient], Mapping[Any, Any]],
+        whole: Callable[[Any], bool] = lambda told: True,
     ) -> dict[Any, Any]:
-        """Ask again while a topic that was just made, or whose leader moved, is not known everywhere yet."""
+        """Ask again while a topic that was just made, or whose leader moved, is not known everywhere yet. The client is held
+        in here: one that is let go of meanwhile, by whoever got no answer, would never answer.
+        """
         until, last = time.monotonic() + self.settings.answer_timeout_s, False
         while True:
             with translated(self.settings, doing, self.told):
-                asked = ask()
+                asked = ask(admin)
             last = last or time.monotonic() > until
             every = {key: self._unless(MISSING if last else SOON, doing, future) for key, future in asked.items()}
             found = {key: told for key, told in every.items() if told is not None and whole(told)}
