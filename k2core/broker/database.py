@@ -105,7 +105,7 @@ def used_bytes(db: sqlite3.Connection) -> int:
 
 @contextmanager
 def writing(db: sqlite3.Connection, path: pathlib.Path, busy_s: float) -> Iterator[None]:
-    """One write transaction: the log's write lock is held in here; all or nothing lands.
+    """One write transaction: the log's write lock is held in here; all or nothing lands, durable as `durability` says.
 
     Raises:
         LogBusyError: The lock could not be had for `busy_s` seconds; nothing was changed.

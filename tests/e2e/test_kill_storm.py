@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import random
 import signal
+import sqlite3
+import subprocess
 import time
 
 import pytest
@@ -97,7 +100,7 @@ def test_a_frozen_writer_that_wakes_up_lands_nothing(tmp_path: pathlib.Path) -> 
         played = world.exchange.play()
         frozen = world.start("write")
         wait_until("the first writer commits", lambda: committed(world) > 0, alive=frozen)
-        os.kill(frozen.pid, signal.SIGSTOP)
+        freeze(frozen, world.folder / "data" / "warehouse" / "catalog.db")
         before = committed(world)
         second = world.start("write")
         wait_until("the second writer commits, waiting for nobody", lambda: committed(world) > before, alive=second)
@@ -108,6 +111,26 @@ def test_a_frozen_writer_that_wakes_up_lands_nothing(tmp_path: pathlib.Path) -> 
         assert second.wait(120) == 0, world.output("write")
         drain(world)
         assert_exact(world)
+
+
+def freeze(process: subprocess.Popen[bytes], catalog: pathlib.Path) -> None:
+    """Stop it where it does not hold the catalog's lock: SQLite lets nobody else write until its holder goes on."""
+    while True:
+        os.kill(process.pid, signal.SIGSTOP)
+        if writable(catalog):
+            return
+        os.kill(process.pid, signal.SIGCONT)
+        time.sleep(0.02)
+
+
+def writable(database: pathlib.Path) -> bool:
+    with contextlib.closing(sqlite3.connect(database, timeout=1, isolation_level=None)) as link:
+        try:
+            link.execute("begin immediate")
+        except sqlite3.OperationalError:
+            return False
+        link.execute("rollback")
+    return True
 
 
 def committed(world: Capture) -> int:

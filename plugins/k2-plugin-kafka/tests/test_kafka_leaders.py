@@ -19,7 +19,7 @@ from tests.services.fixtures import Address
 from tests.services.kafka import Kafka, three_brokers
 from tests.services.process import UnavailableError
 
-pytestmark = [pytest.mark.xdist_group("kafka-leaders")]
+pytestmark = pytest.mark.xdist_group("kafka-leaders")
 MOVES = 3 if os.environ.get("K2_LONG") else 1
 
 

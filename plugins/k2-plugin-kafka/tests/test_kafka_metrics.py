@@ -10,6 +10,7 @@ from typing import Any
 
 import kafka_world as world
 import pytest
+from confluent_kafka import TopicPartition
 
 from k2core.plugin import BrokerAwayError, SchemaError, TopicMissingError
 from k2core.telemetry.catalogue import CATALOGUE
@@ -158,10 +159,11 @@ def test_who_leaves_does_not_wait_for_a_frozen_broker(own: Kafka, log: Any, topi
     """The client waits for the answer to its last note without end: a writer that was to end did not."""
     member = log.join("leaving", [topic])
     world.wait_for(member.partitions)
-    member.note(dict.fromkeys(member.partitions(), 0))
-    time.sleep(1)
+    places = [TopicPartition(*place) for place in member.partitions()]
+    member.note(dict.fromkeys(member.partitions(), 7))
+    world.wait_for(lambda: {one.offset for one in member._client.committed(places, 60)} == {7})
     with own.frozen(), ThreadPoolExecutor(1) as pool:
-        member.note(dict.fromkeys(member.partitions(), 0))
+        member.note(dict.fromkeys(member.partitions(), 8))
         leaving = pool.submit(member.close)
         try:
             leaving.result(60)

@@ -20,9 +20,8 @@ from k2core.records.builtin import TRADES
 
 TOPICS = ("market.crypto.trades.binance", "market.crypto.trades.kraken")
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BTC/USD", "ΩMEGA", "X")
-NOON_MS = (
-    4_102_358_400_000 + 86_400_000 - 60_000
-)  # a minute before midnight: rows of two dates; later than any commit of a real clock
+NOON_MS = 4_102_358_400_000 + 86_400_000 - 60_000
+"""A minute before midnight: rows of two dates. Later than any real clock, by which tables are made."""
 Row = dict[str, Any]
 
 
