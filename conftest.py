@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator
 
 import pytest
+
+# Tests write a module, run it and write it anew: Python tells its compiled forms apart by second and length alone.
+sys.dont_write_bytecode = True
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 pytest_plugins = ["tests.services.fixtures", "tests.spread.plugin", "tests.spread.early"]
 

@@ -129,7 +129,7 @@ class LightSuite(FactSuite):
 def _probed(entry: str, path: str) -> dict[str, Any]:
     """What importing a module does, in a Python of its own."""
     done = subprocess.run(  # noqa: S603 - this Python, this probe, a module that is imported already
-        [sys.executable, "-c", _PROBE, entry],
+        [sys.executable, "-B", "-c", _PROBE, entry],  # its compiled form would be a file that it writes
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": path},
